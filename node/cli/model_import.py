@@ -41,6 +41,7 @@ def import_(
     configuration: str | None = None,
     folds: str | None = None,
     measure: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    certainty: float | None = None,
     to: Literal["onnx", "pt2"] = "onnx",
     allow_code: Annotated[bool, Parameter(negative="")] = False,
     tune: Annotated[bool, Parameter(negative="--no-tune")] = True,
@@ -96,6 +97,8 @@ def import_(
     measure
         What is measured of each structure of a bundle or an nnU-Net besides its volume, as `measure:` of app.yaml has it: "mean",
         "share_below=-950"; several may be given.
+    certainty
+        Of a bundle that finds boxes, the probability from which on one is reported, "0.5"; without it the bundle's own, which is often low.
     to
         What a bundle's state dict, or an nnU-Net's folds, become.
     allow_code
@@ -126,6 +129,7 @@ def import_(
         configuration=configuration,
         folds=tuple(each.strip() for each in folds.split(",") if each.strip()) if folds is not None else (),
         measure=measure,
+        certainty=certainty,
         to=to,
         allow_code=allow_code,
     )
@@ -188,6 +192,7 @@ class Options:
     configuration: str | None = None
     folds: tuple[str, ...] = ()
     measure: tuple[str, ...] = ()
+    certainty: float | None = None
     to: Literal["onnx", "pt2"] = "onnx"
     allow_code: bool = False
     licences: "Licences | None" = None
@@ -199,7 +204,7 @@ _TRAINED = _OF_MODELS | {"codes", "codes_file", "orientation", "modality", "weig
 _FIT = {
     "APPLICATION": {"allow_code"},
     "APP": _EVERY,
-    "BUNDLE": _TRAINED,
+    "BUNDLE": _TRAINED | {"certainty"},
     "NNUNET": (_TRAINED | {"configuration", "folds"}) - {"allow_code"},
     "FILE": _OF_MODELS | {"config", "shape", "golden_shape"},
 }
@@ -296,6 +301,7 @@ def _brought(path: Path, options: Options, repository: Path) -> "tuple[ModelRef,
             to=options.to,
             allow_code=options.allow_code,
             measures=_measured(options.measure),
+            certainty=options.certainty,
         )
         imported = import_bundle(path, wanted, repository)
     return imported.model, imported.entry, imported.application, imported.found

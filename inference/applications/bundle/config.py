@@ -5,6 +5,7 @@ Only what serving needs is looked at. A `$`-expression for the data list or for 
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from typing import Any
@@ -106,6 +107,30 @@ def _refuse_larger(name: str, root: Any) -> None:
         waiting += [value for _, value in inner] if node is not None and node.id == "mapping" else inner
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """What builds or calls something, by an expression of one call or by `_target_`.
+
+    Attributes
+    ----------
+    name
+        What is called, as it is written ("monai.networks.nets.resnet.resnet50", "@detector.set_target_keys").
+    id
+        Where it stands.
+    arguments
+        As they are written, by their names, those without one by their place ("0"); `Config.value_of` reads one.
+    """
+
+    name: str
+    id: str
+    arguments: Mapping[str, str]
+
+    @property
+    def short(self) -> str:
+        """The last part of its name."""
+        return self.name.rpartition(".")[2]
+
+
 class Config:
     """Looks values up in a configuration.
 
@@ -162,6 +187,28 @@ class Config:
         UnreadableBundle, HostileBundle
         """
         return self._resolved(self._at(id), id, 0)
+
+    def called(self, id: str) -> Called | None:
+        """The call that stands at an id, or at a reference ("@backbone"); None where something else, or nothing, does.
+
+        Raises
+        ------
+        CodeRefused, UnreadableBundle, HostileBundle
+        """
+        id = (expressions.reference(id) or id).removeprefix("@")
+        if self._at(id) is None:
+            return None
+        node, place = self._follow(f"@{id}", id)
+        if isinstance(node, Mapping) and isinstance(node.get("_target_"), str):
+            inner = {str(key): f"@{place}{_SEPARATOR}{key}" for key in node if key not in ("_target_", "_desc_")}
+            return Called(name=node["_target_"], id=place, arguments=inner)
+        written = expressions.written_call(node) if isinstance(node, str) else None
+        return None if written is None else Called(name=written.name, id=place, arguments=written.arguments)
+
+    def value_of(self, called: Called, argument: str) -> Any:
+        """The value of an argument of a call, as `value`; None of one that is not there."""
+        written = called.arguments.get(argument)
+        return None if written is None else self._resolved(written, called.id, 0)
 
     def _at(self, id: str) -> Any:
         node: Any = self._content

@@ -40,7 +40,7 @@ class UncodedStructure(ModelError):
 
 
 class UnfitBundle(ModelError):
-    """The bundle is not one that takes series and gives segments, or takes images and says what they show."""
+    """The bundle is not one that takes series and gives segments or boxes, or takes images and says what they show."""
 
     code = "HLM-4124"
     remedy = (

@@ -9,6 +9,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 _LONGEST = 1000
@@ -61,6 +62,50 @@ class Unread(Exception):
     """The expression holds what is in no table: it is code."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenCall:
+    """An expression that is one call and nothing else: the name of what is called ("@detector.set_target_keys"), and its arguments.
+
+    Arguments are expressions with their "$" in front; those without a name go by their place ("0").
+    """
+
+    name: str
+    arguments: Mapping[str, str]
+
+
+def written_call(text: str) -> WrittenCall | None:
+    """The one call that an expression is, as it is written; None for another expression."""
+    if not text.startswith("$") or len(text) > _LONGEST:
+        return None
+    ids: list[str] = []
+    try:
+        tree = ast.parse(_marked(text, ids), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    if not isinstance(tree, ast.Call) or any(isinstance(each, ast.Starred) for each in tree.args):
+        return None
+
+    def written(node: ast.expr) -> str:
+        return re.sub(rf"{_NAME}(\d+)", lambda match: f"@{ids[int(match[1])]}", ast.unparse(node))
+
+    arguments = {str(place): f"${written(each)}" for place, each in enumerate(tree.args)}
+    for keyword in tree.keywords:
+        if keyword.arg is None:
+            return None
+        arguments[keyword.arg] = f"${written(keyword.value)}"
+    return WrittenCall(name=written(tree.func), arguments=arguments)
+
+
+def _marked(text: str, ids: list[str]) -> str:
+    """An expression without its "$", and with a name for each reference, whose id goes to `ids`."""
+
+    def named(match: re.Match[str]) -> str:
+        ids.append(match[1])
+        return f"{_NAME}{len(ids) - 1}"
+
+    return _REFERENCE.sub(named, text[1:]).strip()
+
+
 def reference(text: str) -> str | None:
     """What an expression that is a reference and nothing else refers to ("$@network_def"), as "@network_def"; None for another."""
     return text[1:].strip() if _BARE.fullmatch(text) else None
@@ -83,13 +128,8 @@ def read(text: str, value_of: Callable[[str], Any], load: Callable[[str], Any] |
     if len(text) > _LONGEST:
         raise Unread
     ids: list[str] = []
-
-    def named(match: re.Match[str]) -> str:
-        ids.append(match[1])
-        return f"{_NAME}{len(ids) - 1}"
-
     try:
-        tree = ast.parse(_REFERENCE.sub(named, text[1:]).strip(), mode="eval")
+        tree = ast.parse(_marked(text, ids), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as broken:
         raise Unread from broken
     if sum(1 for _ in ast.walk(tree)) > _MOST_NODES:

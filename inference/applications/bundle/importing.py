@@ -16,6 +16,8 @@ from inference.applications.bundle.answering import ROUNDED, Samples
 from inference.applications.bundle.arrays import read_values
 from inference.applications.bundle.author import Author
 from inference.applications.bundle.config import Config, Document, parse
+from inference.applications.bundle.describing import about, attribution, licence, title
+from inference.applications.bundle.detecting import Detector
 from inference.applications.bundle.errors import CodeRefused, UnclearBundle, UncodedStructure, UnfitBundle, UnreadableBundle
 from inference.applications.bundle.inferer import Inferer, SlidingWindow
 from inference.applications.bundle.layouts import (
@@ -31,7 +33,7 @@ from inference.applications.bundle.layouts import (
 )
 from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, Measured, checked_text, nothing
 from inference.applications.bundle.metadata import MODALITIES, Network, network
-from inference.applications.bundle.names import answers, structures
+from inference.applications.bundle.names import answers, detected_classes, structures
 from inference.applications.bundle.reading import as_given, pipeline
 from inference.applications.port import Accepts, Licences, Takes
 from inference.engines.configtext import config_text
@@ -44,6 +46,9 @@ from inference.engines.sieve.sieve import sift
 
 _OPEN_SIDE = 96
 """Side of the image that an open network is tried with where its windows are as long as the image."""
+
+_TRACED = 4
+"""Places of a detector's last level along each side of the image that it is converted with."""
 
 _TENSORS = ("INPUT__0", "OUTPUT__0")
 _FILES = {".onnx": "model.onnx", ".ts": "model.pt"}
@@ -69,6 +74,8 @@ class Wanted:
         What a state dict becomes: "onnx" or "pt2".
     measures
         Of its structures, besides their volumes.
+    certainty
+        From which on a detector's box is reported; None: as the bundle keeps them.
     """
 
     name: str | None = None
@@ -84,6 +91,7 @@ class Wanted:
     to: str = "onnx"
     allow_code: bool = False
     measures: Measured = nothing
+    certainty: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +107,16 @@ class Imported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkTensors:
-    """What goes into a network and comes out of it: the sides of its windows are the inferer's, or it says one number for each channel."""
+    """What goes into a network and comes out of it: the sides of its windows are the inferer's, or it says one number for each channel.
+
+    A detector's are open, and it gives the maps of each level.
+    """
 
     inferer: Inferer
     inputs: int = 1
     channels: int
     classifies: bool = False
+    detector: Detector | None = None
 
 
 def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
@@ -124,15 +136,24 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
     config, author = _config(bundle, place, wanted)
     net = network(metadata, Document(METADATA, described).at)
     steps = pipeline(config, net, wanted.orientation)
+    detector = steps.detector
     try:
-        chosen = () if net.classifies else structures(net.names, wanted.codes, wanted.listed)
+        chosen = () if net.classifies or detector else structures(net.names, wanted.codes, wanted.listed)
         said_of = answers(net.names, wanted.codes, steps.limit, wanted.listed) if net.classifies else ()
+        if detector is not None:
+            names = {channel: net.names.get(channel, "") for channel in range(detector.channels)}
+            classes = detected_classes(names, wanted.codes, wanted.listed)
+            detector = replace(detector, classes=classes, told=_certainty(wanted, detector))
     except UncodedStructure as uncoded:
         raise UncodedStructure(f"{net.said_at}: {uncoded}") from uncoded
-    if net.classifies and wanted.measures is not nothing:
+    if (net.classifies or detector) and wanted.measures is not nothing:
         raise UnfitBundle(f"{net.said_at}: the network marks nothing that could be measured: leave --measure out")
+    if detector is None and wanted.certainty is not None:
+        raise UnfitBundle(f"{net.said_at}: the network finds no boxes that could be more or less sure: leave --certainty out")
     name = model_name(wanted.name or bundle.name)
-    tensors_of = NetworkTensors(inferer=steps.inferer, inputs=net.inputs, channels=net.channels, classifies=net.classifies)
+    tensors_of = NetworkTensors(
+        inferer=steps.inferer, inputs=net.inputs, channels=net.channels, classifies=net.classifies, detector=detector
+    )
     source, tensors = _weights(bundle, name, config, author, tensors_of, wanted)
     if steps.unsaid:
         text = _config_text(name, source.file, tensors_of, tensors)
@@ -145,7 +166,8 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         config=_config_text(name, source.file, tensors_of, tensors),
         allow_code=wanted.allow_code,
     )
-    source = replace(source, notes=(*about(metadata), *steps.notes, *source.notes), code=tuple(config.evaluated) + source.code)
+    memory = () if detector is None else (_memory(config, steps.inferer),)
+    source = replace(source, notes=(*about(metadata), *steps.notes, *memory, *source.notes), code=tuple(config.evaluated) + source.code)
     said = replace(said, version=next_version(said, source, repository))
     assert said.version is not None, "it was just chosen"
     manifest = BundleManifest(
@@ -156,12 +178,13 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         model=ModelRef(name=name, version=said.version),
         input=tensors[0],
         output=tensors[1],
-        channels=net.channels,
+        channels=net.channels if detector is None else detector.channels,
         prepare=steps.prepare,
         inferer=steps.inferer,
         finish=steps.finish,
         structures=chosen,
         answers=said_of,
+        detector=detector,
         decides=steps.decides,
         # what the bundle's own code reads of single images are picture files
         samples=Samples.PICTURE if net.single and net.samples is Samples.GREY else net.samples,
@@ -171,7 +194,32 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         licences=wanted.licences or Licences(),
     )
     model, entry = import_weights(source, said, repository, {FILE: checked_text(manifest)})
-    return Imported(model=model, application=manifest.name, entry=entry, manifest=manifest, found=f"a MONAI Bundle, {bundle.layout.value}")
+    return Imported(
+        model=model,
+        application=manifest.name,
+        entry=entry,
+        manifest=manifest,
+        found=". ".join((f"a MONAI Bundle, {bundle.layout.value}", *memory)),
+    )
+
+
+def _memory(config: Config, inferer: Inferer) -> str:
+    """What a detector's window takes, as its importer is told and its card says."""
+    from inference.applications.bundle.network import window_bytes
+
+    window = inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE))
+    sides = " × ".join(map(str, window))
+    return f"A window of {sides} voxels takes {window_bytes(config, window) / 2**30:.1f} GB in its network, wherever that is computed"
+
+
+def _certainty(wanted: Wanted, detector: Detector) -> float:
+    """The probability from which on a box is reported."""
+    least = detector.selection.least
+    if wanted.certainty is None:
+        return least
+    if not least <= wanted.certainty <= 1:
+        raise UnclearBundle(f"--certainty {wanted.certainty:g} is not from {least:g}, below which the bundle keeps no box, to 1")
+    return wanted.certainty
 
 
 def _gives_probabilities(name: str, text: str, source: Source, tensors: NetworkTensors, wanted: Wanted, at: str) -> bool:
@@ -236,6 +284,10 @@ def _weights(
     where = bundle.path.name if bundle.layout is Layout.TORCHSCRIPT else f"{bundle.path.name}, {member}"
     published = hashlib.sha256(content).hexdigest()
     suffix = Path(member).suffix
+    if suffix in _FILES and tensors.detector is not None:
+        raise UnfitBundle(
+            f"{where}: which output is which head of a detector, a file of its network does not say: give --weights models/model.pt"
+        )
     if suffix in _FILES:
         sift(_FILES[suffix], content, where)
         if suffix == ".onnx":
@@ -269,18 +321,22 @@ def converted(
     state = state_dict(content, where)
     ran: tuple[str, ...] = ()
     inferer, inputs = tensors.inferer, tensors.inputs
+    detector = tensors.detector
     window = inferer.sides(inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE)))
+    if detector is not None:
+        window = tuple(_TRACED * side for side in detector.divisible)
     try:
         refuse_larger(config, state)
         made = load(build(config), state, config.at("network_def"))
     except (CodeRefused, UnfitBundle):
-        if author is None:
+        if author is None or detector is not None:
             raise
         file, weights = author.convert(state, window, _is_open(inferer), _batch(inferer), to, inputs)
         before = author.answers(state)
         ran = (f"network_def: it builds {_target(config)}",)
     else:
-        file, weights = convert(made, window, _is_open(inferer), _batch(inferer), to, inputs)
+        outputs = ("OUTPUT__0",) if detector is None else detector.outputs
+        file, weights = convert(made, window, _is_open(inferer) or detector is not None, _batch(inferer), to, inputs, outputs)
         before = answers(made)
     text = _config_text(name, file, tensors, _TENSORS)
     far = difference_from(before, name, text, file, weights)
@@ -368,15 +424,21 @@ def _batch(inferer: Inferer) -> int:
 
 
 def _config_text(name: str, file: str, of: NetworkTensors, tensors: tuple[str, str]) -> str:
-    inferer = of.inferer
-    sides = inferer.sides(inferer.window((ANY, ANY, ANY)))
+    inferer, detector = of.inferer, of.detector
+    sides = inferer.sides(inferer.window((ANY, ANY, ANY))) if detector is None else (ANY, ANY, ANY)
     floats = np.dtype(np.float32)
+    given = [TensorConfig(name=tensors[1], dtype=floats, dims=(of.channels,) if of.classifies else (of.channels, *sides))]
+    if detector is not None:
+        given = [
+            TensorConfig(name=name, dtype=floats, dims=(channels, *sides))
+            for name, channels in zip(detector.outputs, detector.output_channels, strict=True)
+        ]
     return config_text(
         name,
         "onnxruntime" if file.endswith(".onnx") else "pytorch",
         max(_batch(inferer), 1),
         (TensorConfig(name=tensors[0], dtype=floats, dims=(of.inputs, *sides)),),
-        (TensorConfig(name=tensors[1], dtype=floats, dims=(of.channels,) if of.classifies else (of.channels, *sides)),),
+        tuple(given),
         file,
     )
 
@@ -411,34 +473,3 @@ def _modality(net: Network, wanted: Wanted) -> str:
     if net.modality is None:
         raise UnclearBundle(f"{net.image_at} does not name the modality of its images: give --modality, such as CT, MR or ES")
     return net.modality
-
-
-_TITLE = 64
-_LICENCES = ("LICENSE", "docs/license.txt", "docs/LICENSE", "license.txt")
-
-
-def title(metadata: Mapping[str, Any], name: str) -> str:
-    """The application's title: one line of at most 64 characters, as an LO element takes it (PS3.5 6.2)."""
-    said = str(metadata.get("name") or metadata.get("task") or name)
-    return " ".join("".join(each if each.isprintable() and each != "\\" else " " for each in said).split())[:_TITLE].strip() or name
-
-
-def attribution(metadata: Mapping[str, Any]) -> str:
-    """Who made it."""
-    parts = [metadata.get("authors"), metadata.get("copyright")]
-    return "; ".join(" ".join(str(part).split()) for part in parts if part)[:500]
-
-
-def licence(bundle: Bundle) -> str:
-    """The licence file's first words; the whole text is the publisher's to keep."""
-    member = bundle.first(*_LICENCES)
-    if member is None:
-        return ""
-    lines = [line.strip() for line in bundle.read(member).decode("utf-8", "replace").splitlines() if line.strip()]
-    return " ".join(lines[:2])[:120]
-
-
-def about(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """What its makers say of it, a sentence each."""
-    keys = ("description", "intended_use", "data_source", "version")
-    return tuple(f"{key.replace('_', ' ')}: {' '.join(str(metadata[key]).split())[:500]}" for key in keys if metadata.get(key))

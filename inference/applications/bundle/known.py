@@ -51,6 +51,7 @@ KNOWN: dict[str, Known] = {
             "prune_meta_sep expanduser"
         ),
         texts=frozenset({"reader"}),
+        fixed={"affine_lps_to_ras": (True,)},
     ),
     "EnsureChannelFirstd": _of("channel_dim", ignored="strict_check meta_keys meta_key_postfix"),
     "AddChanneld": _of(),
@@ -179,13 +180,15 @@ class Found:
         return float(listed[0]), float(listed[1]), float(listed[2])
 
 
-def found(config: Config, id: str, key: str) -> Found | None:
+def found(config: Config, id: str, key: str, also_off: str = "") -> Found | None:
     """What stands at `id`; None for what is switched off, or does nothing here.
 
     Parameters
     ----------
     key
         The dictionary key that the transform has to work on ("image", "pred"); "" for what has none.
+    also_off
+        MONAI's name of what is looked at where it is switched off, too.
 
     Raises
     ------
@@ -197,7 +200,7 @@ def found(config: Config, id: str, key: str) -> Found | None:
         raise _code(config.at(id), f"it is the expression {node!r}")
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
         raise UnknownTransform(f"{config.at(id)} is {_short(node)}, not a transform")
-    if _is_off(config, node, id):
+    if _is_off(config, node, id) and (not also_off or known_name(node["_target_"], config.at(id)) != also_off):
         return None
     name = known_name(node["_target_"], config.at(id))
     known = KNOWN[name]

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from inference import codes
 from inference.applications.bundle.answering import AnswerChannel, Decides, NumberChannel, Samples, colours, picture, single_image, stated
+from inference.applications.bundle.detecting import Detector, detected, detector_from
 from inference.applications.bundle.errors import BrokenManifest
+from inference.applications.bundle.expecting import expects_from, tupled
 from inference.applications.bundle.finish import FINISHINGS, Finishing, finished, masks_of, order_problem, per_voxel, voxelwise
-from inference.applications.bundle.inferer import INFERERS, Inferer
+from inference.applications.bundle.inferer import INFERERS, Inferer, SlidingWindow
 from inference.applications.bundle.nnunet import preparing
 from inference.applications.bundle.nnunet.cascade import Coarser, appended
 from inference.applications.bundle.nnunet.patches import Patches
@@ -40,7 +42,7 @@ from inference.codes import Code
 from inference.engines.calling import refuse_not_finite
 from inference.engines.errors import WrongTensors
 from inference.findings import Findings, Measurement, Segment
-from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, Plausible, View, VolumeRange
+from inference.imaging.judge.expects import Expects
 from inference.imaging.measures.measure import Measure
 from inference.imaging.measures.measuring import MEASURES
 from inference.imaging.subject import Image, Images, VolumeSet
@@ -92,6 +94,8 @@ class BundleManifest:
         What the network sees of a single image.
     numbers
         Of a network that estimates numbers, which has neither: it sees what one that classifies sees, and `finish` is empty.
+    detector
+        Of a network that finds boxes, which has neither, either: `channels` are its classes, `finish` is empty, `output` its first one.
     volumes
         Whether the volume of each structure is measured.
     measures
@@ -126,6 +130,7 @@ class BundleManifest:
     decides: Decides = Decides.LIMITS
     samples: Samples = Samples.GREY
     numbers: tuple[NumberChannel, ...] = ()
+    detector: Detector | None = None
     volumes: bool = True
     measures: tuple[Measure, ...] = ()
     roles: tuple[str, ...] = ()
@@ -136,7 +141,7 @@ class BundleManifest:
 
     @property
     def marks_nothing(self) -> bool:
-        """Whether its network says something of an image, and marks nothing in it."""
+        """Whether its network says something of an image, and marks nothing in it voxel by voxel."""
         return bool(self.answers or self.numbers)
 
 
@@ -170,6 +175,7 @@ def to_text(manifest: BundleManifest) -> bytes:
         **{name: value for name, value in _said(manifest).items() if name in _OPTIONAL},
         **({"answers": [asdict(answer) for answer in manifest.answers]} if manifest.answers else {}),
         **({"numbers": [asdict(number) for number in manifest.numbers]} if manifest.numbers else {}),
+        **({} if manifest.detector is None else {"detector": asdict(manifest.detector)}),
         **({"measures": [_named(measure) for measure in manifest.measures]} if manifest.measures else {}),
         **({} if manifest.licences == Licences() else {"licences": asdict(manifest.licences)}),
         **({} if manifest.expects == Expects() else {"expects": asdict(manifest.expects)}),
@@ -204,7 +210,8 @@ def from_text(content: bytes, where: str) -> BundleManifest:
         finish = tuple(_made(FINISHINGS, each) for each in said.pop("finish"))
         answers = tuple(_answer(each) for each in said.pop("answers", ()))
         numbers = tuple(_number(each) for each in said.pop("numbers", ()))
-        problem = "" if answers or numbers else order_problem(finish)
+        detector = detector_from(given) if (given := said.pop("detector", None)) else None
+        problem = "" if answers or numbers or detector else order_problem(finish)
         accepts = _accepts(said.pop("accepts"))
         if accepts.takes is Takes.IMAGES and not (answers or numbers):
             problem = "an application without code marks nothing on single images"
@@ -216,16 +223,17 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             inferer=_made(_INFERERS, said.pop("inferer")),
             finish=finish,
             structures=tuple(_structure(each) for each in said.pop("structures")),
-            expects=_expects(said.pop("expects", {})),
+            expects=expects_from(said.pop("expects", {})),
             accepts=accepts,
             answers=answers,
             decides=Decides(said.pop("decides", Decides.LIMITS)),
             samples=Samples(said.pop("samples", Samples.GREY)),
             numbers=numbers,
+            detector=detector,
             measures=tuple(_made(MEASURES, each) for each in said.pop("measures", ())),
             licences=Licences(**said.pop("licences", {})),
             before=_before(said.pop("before", None)),
-            **{name: _tupled(value) for name, value in said.items()},
+            **{name: tupled(value) for name, value in said.items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as broken:
         raise BrokenManifest(f"{where}: {broken!r}") from broken
@@ -253,6 +261,8 @@ def application_of(manifest: BundleManifest) -> Application:
                 # a number of the only image is one of all of them, and compared with that of an earlier study
                 measurements=tuple(one if len(each) > 1 else replace(one, images=()) for said in each for one in said.measurements),
             )
+        elif manifest.detector is not None:
+            found = _detected(manifest, manifest.detector, subject, infer)
         else:
             found = _answered(manifest, subject, infer) if manifest.marks_nothing else _findings(manifest, subject, infer)
         return replace(found, remarks=(_DEMONSTRATION, *found.remarks)) if manifest.grade == "demonstration" else found
@@ -269,6 +279,7 @@ def application_of(manifest: BundleManifest) -> Application:
             *measured_outputs(manifest.measures, {one.label: one.type for one in manifest.structures}, manifest.accepts.modality),
             *(EvaluationOutput(finding=answer.finding) for answer in manifest.answers),
             *(MeasurementOutput(name=number.name, unit=number.unit) for number in manifest.numbers),
+            *(manifest.detector.declared if manifest.detector is not None else ()),
         ),
         noun=manifest.noun,
         measures=manifest.measures,
@@ -364,6 +375,12 @@ def _findings(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infe
     return Findings(segments=tuple(segments), measurements=tuple(measurements), remarks=_remarks(absent))
 
 
+def _detected(manifest: BundleManifest, detector: Detector, subject: Volume | VolumeSet, infer: Infer) -> Findings:
+    assert isinstance(subject, Volume), "a detector has one channel"
+    assert isinstance(manifest.inferer, SlidingWindow), "and windows"
+    return detected(detector, manifest.model, manifest.inferer, manifest.input, subject, prepared(manifest, subject), infer)
+
+
 def _answered(manifest: BundleManifest, subject: Volume | VolumeSet | Image, infer: Infer, images: tuple[int, ...] = ()) -> Findings:
     """What a network that classifies or estimates says of the whole volume, or of a single image: such a network has two axes."""
     seen = prepared(manifest, subject).values
@@ -424,7 +441,7 @@ def _before(said: Any) -> Coarser | None:
 
 
 def _accepts(said: Any) -> Accepts:
-    given = {name: _tupled(value) for name, value in dict(said).items()}
+    given = {name: tupled(value) for name, value in dict(said).items()}
     if given.get("takes") == Takes.PHASES:
         raise ValueError("an application without code takes no phases")
     return Accepts(**{**given, **({"takes": Takes(given["takes"])} if "takes" in given else {})})
@@ -452,7 +469,7 @@ def _made(kinds: Mapping[str, Any], said: Any) -> Any:
     unknown = set(given) - {field.name for field in fields(kind)}
     if unknown:
         raise ValueError(f"{name} has no {', '.join(sorted(unknown))}")
-    return kind(**{key: _tupled(value) for key, value in given.items()})
+    return kind(**{key: tupled(value) for key, value in given.items()})
 
 
 def _structure(said: Any) -> Structure:
@@ -461,31 +478,3 @@ def _structure(said: Any) -> Structure:
     laterality, site = (None if (one := given.pop(key, None)) is None else Code(**one) for key in ("laterality", "site"))
     red, green, blue = (int(each) for each in given.pop("rgb"))
     return Structure(type=type, category=category, laterality=laterality, site=site, rgb=(red, green, blue), **given)
-
-
-def _expects(said: Any) -> Expects:
-    given = dict(said)
-    part, contrast, view = given.pop("part", None), given.pop("contrast", None), given.pop("view", None)
-    marked = tuple(Marked(segments=_tupled(each["segments"]), form=Form(each["form"])) for each in given.pop("marked", ()))
-    plausible = tuple(_plausible(each) for each in given.pop("plausible", ()))
-    plain = {name: given.pop(name) for name in ("measured", "native", "shown") if name in given}
-    if given:
-        raise ValueError(f"expects has no {', '.join(sorted(given))}")
-    return Expects(
-        part=None if part is None else BodyPart(part),
-        contrast=None if contrast is None else Contrast(contrast),
-        view=None if view is None else View(view),
-        marked=marked,
-        plausible=plausible,
-        **plain,
-    )
-
-
-def _plausible(said: Any) -> Plausible:
-    given = dict(said)
-    spans = tuple(VolumeRange(**{name: _tupled(value) for name, value in each.items()}) for each in given.pop("spans"))
-    return Plausible(spans=spans, **{name: _tupled(value) for name, value in given.items()})
-
-
-def _tupled(value: Any) -> Any:
-    return tuple(_tupled(each) for each in value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""metadata.json of a bundle: one image in, of one series or of several, one image or values of classes out, and what the channels are."""
+"""metadata.json of a bundle: one image in, of one series or of several; one image, boxes or values of classes out; what channels are."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +49,8 @@ class Network:
         Of an image that it takes, where they are numbers; None where they are open.
     classifies
         Whether it gives a number for each class, where another one gives an image.
+    detects
+        Whether it gives boxes; `channels` are then those that metadata.json says, and what tells classes apart is the configuration's.
     samples
         What it sees of a single image.
     roles
@@ -73,6 +75,7 @@ class Network:
     roles: tuple[str, ...]
     channels: int
     names: Mapping[int, str]
+    detects: bool = False
     image_at: str
     said_at: str
 
@@ -109,13 +112,18 @@ def network(metadata: Mapping[str, Any], at: Callable[[str], str] = str) -> Netw
     takes, gives = f"{_FORMAT}::inputs::{name_in}", f"{_FORMAT}::outputs::{name_out}"
     shape, channels = image.get("spatial_shape"), result.get("num_channels")
     classifies = result.get("type") == "probabilities" or result.get("spatial_shape") == [1, channels]
+    detects = (result.get("type"), result.get("format")) == ("object", "dict")
     samples = _samples(image) if classifies and isinstance(shape, list) and len(shape) == 2 else Samples.GREY
     roles = () if samples is not Samples.GREY else _roles(image, takes, at)
     if classifies and roles:
         raise UnfitBundle(f"{at(f'{takes}::num_channels')}: the network says what {len(roles)} channels show together; one image is taken")
     if image.get("type") != "image" and samples is not Samples.RGB:
         raise UnfitBundle(f"{at(f'{takes}::type')}: the network takes {image.get('type')!r}; images are what series give")
-    if not classifies and (result.get("type") != "image" or result.get("format") == "magnitude"):
+    if detects and roles:
+        raise UnfitBundle(f"{at(f'{takes}::num_channels')}: the network finds what {len(roles)} channels show together; one image is taken")
+    if detects and isinstance(shape, list) and len(shape) == 2:
+        raise UnfitBundle(f"{at(f'{takes}::spatial_shape')}: the detector is of two axes; detectors of volumes are taken")
+    if not (classifies or detects) and (result.get("type") != "image" or result.get("format") == "magnitude"):
         what = f"{result.get('type')!r} of format {result.get('format')!r}"
         raise UnfitBundle(f"{at(f'{gives}::type')}: the network gives {what}; images whose channels are structures become segments")
     if not isinstance(shape, list) or len(shape) not in (2, 3):
@@ -135,6 +143,7 @@ def network(metadata: Mapping[str, Any], at: Callable[[str], str] = str) -> Netw
         roles=roles,
         channels=channels,
         names=_names(result, channels, at(named)),
+        detects=detects,
         image_at=at(takes),
         said_at=at(named),
     )

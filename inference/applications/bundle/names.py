@@ -11,6 +11,7 @@ from types import MappingProxyType
 from inference import codes
 from inference.applications.bundle.anatomy import ALIASES, STRUCTURES, UNPAIRED, Coded
 from inference.applications.bundle.answering import AnswerChannel
+from inference.applications.bundle.detecting import DetectedClass
 from inference.applications.bundle.errors import UncodedStructure
 from inference.applications.bundle.manifest import Structure
 
@@ -123,6 +124,30 @@ def answers(
         if any(one.finding == coded.type for one in made):
             raise UncodedStructure(f"{coded.type.meaning} is the code of several channels: each class needs its own")
         made.append(AnswerChannel(channel=channel, finding=coded.type, present=limit, absent=limit, site=coded.site))
+    return tuple(made)
+
+
+def detected_classes(
+    classes: Mapping[int, str], given: Mapping[int, Coded | None], listed: Mapping[str, Coded | None] = MappingProxyType({})
+) -> tuple[DetectedClass, ...]:
+    """What a detector's classes find, by number; a class's name alone is nobody's code.
+
+    Parameters
+    ----------
+    classes, given, listed
+        As of `structures`.
+
+    Raises
+    ------
+    UncodedStructure
+        As of `structures`; or two classes would be called alike.
+    """
+    made: list[DetectedClass] = []
+    for _, channel, name, coded in _coded(classes, given, listed, lambda _: None):
+        label = _label(name or _sided(coded).lower())
+        if any(one.label == label for one in made):
+            raise UncodedStructure(f'several classes are called "{label}": each needs its own name')
+        made.append(DetectedClass(channel=channel, label=label, finding=coded.type, site=coded.site, laterality=coded.laterality))
     return tuple(made)
 
 

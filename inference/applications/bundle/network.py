@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.applications.bundle import retinanet
 from inference.applications.bundle.config import Config
 from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnfitBundle, UnreadableBundle
 from inference.engines.errors import LibraryNotInstalled, UnreadableModel
@@ -99,6 +100,8 @@ def build(config: Config, id: str = "network_def", depth: int = 0) -> Any:
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
         raise UnreadableBundle(f"{config.at(id)} is missing, or names no network")
     name = node["_target_"].removeprefix(_MODULE).split(".")[-1] if node["_target_"].startswith(_MODULE) else node["_target_"]
+    if name in retinanet.NAMES and depth == 0:
+        return retinanet.build(config, place, _bounded)
     if name not in NETWORKS or set(node) & {"_requires_", "_mode_", "_disabled_"}:
         raise CodeRefused(f"{config.at(place)} asks to run code: it builds {node['_target_']!r}, which is not among the known networks")
     if name in _OF_EINOPS:
@@ -195,6 +198,35 @@ def refuse_larger(config: Config, state: Mapping[str, Any]) -> None:
         raise HostileBundle(f"{config.at('network_def')} has {asked} weights, its checkpoint {there}")
 
 
+def window_bytes(config: Config, window: Sequence[int]) -> int:
+    """Bytes that the network of a configuration holds at a time while it sees one window of one channel, beside its weights.
+
+    Nothing is computed: the network is traced without values, and what is still needed at each step is added up.
+    """
+    import torch
+
+    with torch.device("meta"):
+        network, image = build(config).eval(), torch.empty(1, 1, *window)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph = torch.export.export(network, (image,)).graph
+    steps = {node: place for place, node in enumerate(graph.nodes)}
+    held: dict[Any, tuple[int, int]] = {}
+    owners: dict[Any, Any] = {}
+    for node in graph.nodes:
+        given = node.meta.get("val")
+        if not isinstance(given, torch.Tensor) or (node.op == "placeholder" and given.shape != image.shape):
+            continue
+        # what works in place gives what it was given
+        in_place = node.op == "call_function" and str(node.target).split(".")[-2].endswith("_")
+        owner = owners[node] = owners.get(node.args[0], node.args[0]) if in_place else node
+        last = max((steps[user] for user in node.users), default=steps[node])
+        held[owner] = (given.numel() * given.element_size(), max(last, held.get(owner, (0, 0))[1]))
+    return max(
+        sum(size for owner, (size, last) in held.items() if steps[owner] <= place <= last) for place in {steps[owner] for owner in held}
+    )
+
+
 def load(network: Any, state: Mapping[str, Any], at: str) -> Any:
     """The network with the checkpoint's weights, ready to be served; `at` is where it stands, for messages.
 
@@ -213,7 +245,15 @@ def load(network: Any, state: Mapping[str, Any], at: str) -> Any:
     return network.eval()
 
 
-def convert(network: Any, window: Sequence[int], open_sides: bool, batch: int, to: str, channels: int = 1) -> tuple[str, bytes]:
+def convert(
+    network: Any,
+    window: Sequence[int],
+    open_sides: bool,
+    batch: int,
+    to: str,
+    channels: int = 1,
+    outputs: Sequence[str] = ("OUTPUT__0",),
+) -> tuple[str, bytes]:
     """The network as a model of the repository: the file's name and its bytes.
 
     Parameters
@@ -226,6 +266,8 @@ def convert(network: Any, window: Sequence[int], open_sides: bool, batch: int, t
         "onnx" or "pt2".
     channels
         Of what it sees.
+    outputs
+        Names of what it gives.
 
     Raises
     ------
@@ -250,7 +292,7 @@ def convert(network: Any, window: Sequence[int], open_sides: bool, batch: int, t
             raise UnfitBundle(f"torch cannot export the network: {str(failed).strip().splitlines()[0]}") from failed
         if to == "pt2":
             return "model.pt2", program_bytes(program)
-        return "model.onnx", onnx_of(program, ["INPUT__0"], ["OUTPUT__0"])
+        return "model.onnx", onnx_of(program, ["INPUT__0"], outputs)
 
 
 def answers(network: Any) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
@@ -260,7 +302,7 @@ def answers(network: Any) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, ND
     def compute(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         with torch.inference_mode():
             result = network(torch.from_numpy(inputs["INPUT__0"]))
-        first = result if isinstance(result, torch.Tensor) else next(iter(result))
-        return {"OUTPUT__0": first.numpy()}
+        given = [result] if isinstance(result, torch.Tensor) else list(result)
+        return {f"OUTPUT__{number}": each.numpy() for number, each in enumerate(given)}
 
     return compute

@@ -8,6 +8,8 @@ from typing import Any
 from inference.applications.bundle import expressions
 from inference.applications.bundle.answering import Decides, Samples
 from inference.applications.bundle.config import Config
+from inference.applications.bundle.detecting import Detector
+from inference.applications.bundle.detector import read_detector
 from inference.applications.bundle.errors import HostileBundle, UnclearBundle, UnfitBundle, UnknownTransform
 from inference.applications.bundle.finish import Activation, Decision, Finishing, KeepLargest, Return, order_problem
 from inference.applications.bundle.inferer import PADDING, Inferer, Slices, SlidingWindow, Whole
@@ -41,6 +43,8 @@ class Pipeline:
     ----------
     decides, limit
         Of a network that classifies: what makes statements of its probabilities, and the probability from which on a finding is present.
+    detector
+        Of a network that finds boxes; `finish` is then empty.
     unsaid
         The bundle takes the largest of its network's values and does not say what they are: the softmax in `finish` is right of logits.
     """
@@ -51,6 +55,7 @@ class Pipeline:
     notes: tuple[str, ...]
     decides: Decides = Decides.LIMITS
     limit: float = 0.5
+    detector: Detector | None = None
     unsaid: bool = False
 
 
@@ -66,8 +71,12 @@ def pipeline(config: Config, net: Network, orientation: str | None) -> Pipeline:
     ------
     UnknownTransform, CodeRefused, UnclearBundle, UnfitBundle, HostileBundle
     """
-    prepare = _prepare(_transforms(config, "preprocessing", net.input), net, orientation, config.at("preprocessing"))
     notes: list[str] = []
+    prepare = _prepare(_preprocessing(config, net, notes), net, orientation, config.at("preprocessing"))
+    if net.detects:
+        read = read_detector(config)
+        notes.append("Boxes are computed as MONAI's RetinaNetDetector does; the bundle's own inferer, evaluator and writer are not run.")
+        return Pipeline(prepare=prepare, inferer=_window(read.window), finish=(), notes=tuple(notes), detector=read.detector)
     finishing = _transforms(config, "postprocessing", net.output)
     finish = () if net.classifies else _finish(finishing, net, notes, config.at("postprocessing"))
     called = found(config, "inferer", "")
@@ -86,7 +95,23 @@ def pipeline(config: Config, net: Network, orientation: str | None) -> Pipeline:
 _COMPOSE = ("Compose", "monai.transforms.Compose", "monai.transforms.compose.Compose")
 
 
-def _transforms(config: Config, block: str, key: str) -> list[Found]:
+def _preprocessing(config: Config, net: Network, notes: list[str]) -> list[Found]:
+    """The transforms of the image; of a detector with a spacing that is switched off, for files that had been brought to it before."""
+    steps = _transforms(config, "preprocessing", net.input)
+    if not net.detects or any(each.name == "Spacingd" for each in steps):
+        return steps
+    steps = _transforms(config, "preprocessing", net.input, also_off="Spacingd")
+    notes += [
+        f"{each.id} is switched off for files that were brought to its spacing before; series come at their own, and are brought to it "
+        "here: anchors are counted in voxels."
+        for each in steps
+        if each.name == "Spacingd"
+    ]
+    return steps
+
+
+def _transforms(config: Config, block: str, key: str, also_off: str = "") -> list[Found]:
+    """Those of a block; `also_off` is the name of those that are taken where they are switched off, too."""
     node = config.raw(block)
     place = config.place(block)
     if not isinstance(node, Mapping) or node.get("_target_") not in _COMPOSE:
@@ -98,7 +123,7 @@ def _transforms(config: Config, block: str, key: str) -> list[Found]:
     if not isinstance(listed, list):
         raise UnknownTransform(f"{config.at(place)}::transforms is no list")
     at = config.place(f"{place}::transforms")
-    each = [found(config, f"{at}::{number}", key) for number in range(len(listed))]
+    each = [found(config, f"{at}::{number}", key, also_off) for number in range(len(listed))]
     return [one for one in each if one is not None]
 
 

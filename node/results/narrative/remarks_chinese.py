@@ -99,6 +99,10 @@ REMARKS: Mapping[str, str] = {
     "the values of these images have no unit that a threshold could be in": "图像的像素值没有单位，阈值无意义",
     # bundles
     "Not found in these images: {labels}.": "图像中未检出：{structures}。",
+    "Marked is what the network gives a probability of {least} or more. The sides of a box are no diameters of what it holds.": (
+        "标出网络给出的概率不低于{least}的部位；方框边长并非框内病灶的径线。"
+    ),
+    "The {most} surest of {sure} boxes are listed.": "共标出{sure}个方框，列出其中概率最高的{most}个。",
     # chest-xray
     "Demonstration grade, research only, not for diagnosis.": "演示级算法，仅供研究，不得用于诊断。",
     "Demonstration grade, research only, not for diagnosis: the network saw {side} × {side} pixels of each image.": (

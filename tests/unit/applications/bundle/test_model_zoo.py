@@ -20,11 +20,14 @@ from inference import codes
 from inference.applications.bundle.anatomy import Coded
 from inference.applications.bundle.answering import Decides
 from inference.applications.bundle.config import parse
+from inference.applications.bundle.detecting import boxes_of
 from inference.applications.bundle.finish import Activation, voxelwise
 from inference.applications.bundle.importing import Imported, Wanted, import_bundle
+from inference.applications.bundle.inferer import SlidingWindow
 from inference.applications.bundle.manifest import application_of, masks, prepared
 from inference.codes import ANATOMICAL_STRUCTURE, Code
 from inference.errors import ModelError
+from inference.findings import Box, Location
 from inference.imaging.subject import VolumeSet
 from inference.imaging.volume import Volume
 from tests.lab import needs
@@ -150,11 +153,13 @@ WITH_CODE: dict[str, tuple[Taken, str]] = {
 }
 """With --allow-code, and the file that holds their network; without it they are refused."""
 
+DETECTOR = "lung_nodule_ct_detection"
+"""The one that finds boxes."""
+
 REFUSED: dict[str, str] = {
     "brats_mri_axial_slices_generative_diffusion": r"configs/metadata\.json:\d+: .*takes 'noise'",
     "brats_mri_generative_diffusion": r"configs/metadata\.json:\d+: .*inputs are latent, condition; one is needed",
     "endoscopic_tool_segmentation": r"configs/metadata\.json:\d+: .*takes colour images",
-    "lung_nodule_ct_detection": r"configs/metadata\.json:\d+: .*gives 'object' of format 'dict'",
     "maisi_ct_generative": r"configs/metadata\.json:\d+: network_data_format is missing",
     "mednist_gan": r"configs/metadata\.json:\d+: .*takes 0 channels",
     "mednist_reg": r"configs/metadata\.json:\d+: .*gives 'image' of format 'magnitude'",
@@ -202,8 +207,8 @@ def anything(channels: tuple[int, ...], left_out: tuple[int, ...] = ()) -> dict[
 
 def test_every_bundle_of_the_zoo_stands_here(zoo: Path) -> None:
     """31, each either taken or refused; how many are taken is what README says."""
-    assert {each.name for each in zoo.iterdir()} == {*PLAIN, *CLASSIFIERS, *REFUSED}
-    plain = len(PLAIN) + len(CLASSIFIERS)
+    assert {each.name for each in zoo.iterdir()} == {*PLAIN, *CLASSIFIERS, DETECTOR, *REFUSED}
+    plain = len(PLAIN) + len(CLASSIFIERS) + 1
     assert plain + len(REFUSED) == 31
     words = " ".join(Path("README.md").read_text(encoding="utf-8").split())
     told = f"{plain} of the 31 bundles of the Model Zoo (one of them with torchvision), {plain + len(WITH_CODE)} with `--allow-code`"
@@ -300,6 +305,115 @@ def test_what_classifies_says_what_the_bundle_says(name: str, zoo: Path, tmp_pat
     by = {channel: codes.PRESENT if channel == largest else codes.ABSENT for channel in taken.coded}
     expected = [codes.UNDETERMINED if taken.decides is Decides.NOTHING else by[channel] for channel in taken.coded]
     assert [one.value for one in said] == expected
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("window", [[64, 64, 32], [128, 128, 64]], ids=["windows", "whole"])
+def test_what_detects_finds_the_boxes_that_the_bundle_finds(
+    window: list[int], zoo: Path, tmp_path: Path, infer_of: Callable[[Path], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same boxes, within 1e-3 mm and 1e-3 of their probabilities, as MONAI's own run of the configuration for images that were not
+    resampled: in windows, and of an image smaller than one. The network is the published one but for a shorter backbone."""
+    import torch
+    from monai.bundle import ConfigParser
+    from monai.networks.blocks import backbone_fpn_utils
+    from monai.transforms import Compose
+
+    monkeypatch.setattr(backbone_fpn_utils, "torchvision_models", _TorchvisionModels)
+    bundle = tmp_path / DETECTOR
+    (bundle / "models").mkdir(parents=True)
+    (bundle / "configs").mkdir()
+    config = json.loads((zoo / DETECTOR / "configs/inference.json").read_text())
+    config |= {"infer_patch_size": window, "backbone": config["backbone"].replace("resnet50", "resnet10")}
+    (bundle / "configs/inference.json").write_text(json.dumps(config))
+    (bundle / "configs/metadata.json").write_bytes((zoo / DETECTOR / "configs/metadata.json").read_bytes())
+
+    torch.manual_seed(3)
+    steps = config["preprocessing"]["transforms"]
+    # what resnet_fpn_feature_extractor builds of this backbone, once torchvision has checked how much of it is trained
+    features = "$monai.networks.blocks.backbone_fpn_utils.BackboneWithFPN(@backbone,{'layer1':'0','layer2':'1'},[64,128],256,3)"
+    parser = ConfigParser({**config, "device": "cpu", "whether_raw_luna16": True, "feature_extractor": features})
+    network = parser.get_parsed_content("network_def").eval()
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.kaiming_uniform_(parameter, a=1)
+    network.classification_head.cls_logits.weight.data *= 5
+    (bundle / "models/model.pt").write_bytes(made.state(network))
+    nodule = Coded(category=codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE, type=codes.NODULE, site=codes.LUNG)
+    imported = import_bundle(bundle, Wanted(codes={0: nodule}), tmp_path / "models")
+    manifest = imported.manifest
+    given = volume(blobs((24, 80, 76)), (2.47, 0.83, 0.79))
+    infer = infer_of(tmp_path / "models")
+    assert manifest.detector is not None
+    assert isinstance(manifest.inferer, SlidingWindow)
+    seen = prepared(manifest, given)
+    ours = boxes_of(manifest.detector, manifest.model, manifest.inferer, manifest.input, seen, infer)
+
+    places = [place for place, step in enumerate(steps) if step["_target_"] not in ("LoadImaged", "EnsureChannelFirstd")]
+    before = Compose([parser.get_parsed_content(f"preprocessing::transforms::{place}") for place in places])
+    image = before({"image": meta_tensor(given)})["image"]
+    detector = parser.get_parsed_content("detector").eval()
+    parser.get_parsed_content("detector_ops")
+    with torch.inference_mode():
+        # as the bundle's own inferer chooses
+        said = detector([image], use_inferer=image.numel() >= np.prod(window))[0]
+    told = parser.get_parsed_content("postprocessing")({**said, "image": image})
+
+    assert len(told["box"]) > 20, "a comparison of few says little"
+    # centre and sides in mm, LPS: its configuration turns the affine back (affine_lps_to_ras)
+    theirs, sure = np.asarray(told["box"], dtype=np.float64), np.asarray(told["label_scores"])
+    low, high = ((seen.grid.affine @ np.c_[ours.boxes[:, part], np.ones(len(ours.boxes))].T)[:3].T for part in (slice(3), slice(3, 6)))
+    boxes = np.c_[(low + high) / 2, (ours.boxes[:, 3:] - ours.boxes[:, :3]) * seen.grid.spacing_mm]
+    # of two that are equally sure either may come first
+    nearest = np.abs(boxes[:, None] - theirs[None]).max(axis=2).argmin(axis=1)
+    assert sorted(nearest) == list(range(len(theirs)))
+    np.testing.assert_allclose(boxes, theirs[nearest], atol=1e-3)
+    np.testing.assert_allclose(ours.probabilities, sure[nearest], atol=1e-3)
+
+    found = application_of(manifest).analyse(given, infer)
+    assert [one.certainty for one in found.locations] == pytest.approx(sure[nearest][:20].tolist(), abs=1e-3)
+    for location, box in zip(found.locations, theirs[nearest], strict=False):
+        _lies_in_patient(location, given, box)
+
+
+class _TorchvisionModels:
+    """The one class that MONAI's pyramid takes of torchvision (torchvision.models._utils), which is not installed here: a network's parts
+    until the last whose features are wanted, and these by the names that are asked for."""
+
+    class _utils:
+        @staticmethod
+        def IntermediateLayerGetter(backbone: Any, return_layers: dict[str, str]) -> Any:
+            from torch import nn
+
+            class Getter(nn.ModuleDict):
+                def forward(self, values: Any) -> dict[str, Any]:
+                    given = {}
+                    for name, part in self.items():
+                        values = part(values)
+                        if name in return_layers:
+                            given[return_layers[name]] = values
+                    return given
+
+            parts: dict[str, Any] = {}
+            for name, part in backbone.named_children():
+                parts[name] = part
+                if set(return_layers) <= set(parts):
+                    break
+            return Getter(parts)
+
+
+def _lies_in_patient(location: Location, given: Volume, box: Any) -> None:
+    """A location's rectangle is the middle slice of MONAI's box (centre and sides, LPS, mm), but for where the images end."""
+    shape = location.shape
+    assert isinstance(shape, Box)
+    corners = [(location.image, shape.top - 0.5, shape.left - 0.5), (location.image, shape.bottom - 0.5, shape.right - 0.5)]
+    low, high = (np.asarray(given.to_patient(np.asarray(corner))) for corner in corners)
+    centre, sides = box[:3], box[3:]
+    assert abs(low[2] - centre[2]) <= given.spacing_mm[0] / 2 + 1e-3
+    rows, columns = given.voxels.shape[1:]
+    if shape.left > 0 and shape.right < columns and shape.top > 0 and shape.bottom < rows:
+        np.testing.assert_allclose(low[:2], (centre - sides / 2)[:2], atol=1e-3)
+        np.testing.assert_allclose(high[:2], (centre + sides / 2)[:2], atol=1e-3)
 
 
 def _compare(
