@@ -104,7 +104,7 @@ def judged_heads() -> list[Judged]:
 def judged_head(one: Input, network: "Network") -> Judged:
     """One head."""
     from inference.applications.mr_brain.application import APPLICATION, LABEL
-    from inference.applications.mr_brain.errors import NoBrainOnT1
+    from inference.applications.mr_brain.extraction import NoBrainOnT1
 
     began = time.perf_counter()
     judge = Judge(APPLICATION.expects, one.picture, ())

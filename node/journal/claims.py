@@ -229,7 +229,7 @@ def in_order(connection: Connection, lock: str) -> None:
         connection.execute(text(f"SELECT set_config('enable_sort', 'off', true), {lock}"))
 
 
-def at_most(connection: Connection, at_once: Mapping[str, int], at: int) -> list[str]:
+def full_applications(connection: Connection, at_once: Mapping[str, int], at: int) -> list[str]:
     """The applications of which as many jobs are at work, on all nodes, as may be."""
     held = (_job.lease.is_not(None), _job.lease_until >= at, _job.application.in_(sorted(at_once)))
     rows = connection.execute(select(_job.application, func.count()).where(*held).group_by(_job.application)).all()

@@ -11,7 +11,7 @@ from node.domain.job import Demand, Job, JobKind, Measured, PartedJob, PartedRou
 from node.domain.state import DeliveryState, JobState
 from node.journal import schema
 from node.journal.arrivals import revise_askers
-from node.journal.claims import LostClaims, at_most, given_before, had_turn, in_order, move_up, new_lease, next_job
+from node.journal.claims import LostClaims, full_applications, given_before, had_turn, in_order, move_up, new_lease, next_job
 from node.journal.database import Database, JournalPart, lock_study, repeatable, rerun
 from node.journal.errors import NoSuchRow, TransitionRefused
 from node.journal.job_deliveries import cancel_deliveries, insert_deliveries, revive
@@ -313,7 +313,7 @@ class Jobs(JournalPart):
             if (lost := given_before(connection, schema.job, unsure, now, lease)) is not None:
                 return read_jobs(connection, select(schema.job).where(_job.id == lost))[0]
             in_order(connection, "pg_advisory_xact_lock(4711204)")
-            full = at_most(connection, at_once, at) if at_once else []
+            full = full_applications(connection, at_once, at) if at_once else []
             chosen = next_job(connection, at, away_engines, full, offpeak)
             if chosen is None:
                 return None

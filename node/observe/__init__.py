@@ -1,1 +1,1 @@
-"""What the node tells about itself: events, and later metrics, health and audit."""
+"""What the node tells about itself: events, metrics, signs of life, traces and the audit trail; and the pages that programs read."""

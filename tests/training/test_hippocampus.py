@@ -11,8 +11,7 @@ import pytest
 from inference.applications import catalog
 from inference.applications.accept import check
 from inference.applications.declared import check_outputs
-from inference.applications.hippocampus.errors import NotACrop
-from inference.applications.hippocampus.preparing import WINDOW, prepare
+from inference.applications.hippocampus.preparing import WINDOW, NotACrop, prepare
 from inference.applications.serving import as_served
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.golden import check_golden

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from inference import codes
-from inference.applications.bright_lesion.contrast import Mask, contrast
-from inference.applications.bright_lesion.errors import NotFlair
+from inference.applications.bright_lesion.contrast import Mask, NotFlair, contrast
 from inference.applications.bright_lesion.lesions import LEAST_MM3, Lesion, lesions_in
 from inference.applications.port import (
     Accepts,

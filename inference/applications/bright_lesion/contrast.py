@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.bright_lesion.errors import NoBrainOnFlair, NotFlair
+from inference.errors import InputError
 from inference.imaging.rough_brain import COARSE_MM, as_fine, deep, rough_brain
 from inference.imaging.volume import Volume
 
@@ -39,6 +39,20 @@ _MAD = 1.4826
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
+
+
+class NoBrainOnFlair(InputError):
+    """Nothing in the images is as large and as even as a brain."""
+
+    code = "HLM-3180"
+    remedy = "Look at the series: bright-lesion needs a whole brain on FLAIR. Narrow the route's `when`, or cancel the job."
+
+
+class NotFlair(InputError):
+    """The brain is too uneven, or so much of it stands out that these are no focal lesions: another contrast than FLAIR."""
+
+    code = "HLM-3181"
+    remedy = "Look at the series: bright-lesion needs FLAIR. Let the route's `when` demand it (SeriesDescription), or cancel the job."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

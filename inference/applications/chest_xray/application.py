@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from inference import codes
-from inference.applications.chest_xray.errors import NotAChest, NotFrontal
 from inference.applications.chest_xray.explaining import AT_ONCE, CELLS, gradient_weighted, laid_back, occlusion
 from inference.applications.chest_xray.preparing import SIDE, prepare, square
 from inference.applications.port import (
@@ -19,7 +18,7 @@ from inference.applications.port import (
 )
 from inference.codes import Code
 from inference.engines.port import SERVING
-from inference.errors import quoted
+from inference.errors import InputError, quoted
 from inference.findings import Evaluation, Explanation, Findings
 from inference.imaging.judge.expects import BodyPart, Expects, View
 from inference.imaging.judge.stated import may_be, may_show, position
@@ -37,6 +36,23 @@ TRAINED = say(
     "radiographs."
 )
 NOT_WHERE = say("It says whether, not where: no part of an image is pointed at.")
+
+
+class NotFrontal(InputError):
+    """None of the images is a frontal view, by what their headers say."""
+
+    code = "HLM-3196"
+    remedy = "Cancel the job, or narrow the route: the network has seen frontal views (PA, AP) alone."
+
+
+class NotAChest(InputError):
+    """The headers say of every frontal view that it shows another part of the body than the chest."""
+
+    code = "HLM-3197"
+    remedy = (
+        "Cancel the job, and narrow the route (`when: {BodyPartExamined: CHEST}`): the network answers on any image, and has seen chests "
+        "alone. Where the header is wrong, correct BodyPartExamined and send the images again."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

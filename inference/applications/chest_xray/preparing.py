@@ -11,11 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
-from inference.applications.chest_xray.errors import NotARadiograph
+from inference.errors import InputError
 from inference.imaging.subject import Image
 
 SIDE = 28
 PERCENTILES = (1, 99)
+
+
+class NotARadiograph(InputError):
+    """An image is in colour, or shows nothing within its window."""
+
+    code = "HLM-3195"
+    remedy = (
+        "Look at the image; cancel the job, or narrow the route to greyscale radiographs of the chest. A wrong VOI window empties an image."
+    )
 
 
 def prepare(image: Image) -> NDArray[np.float32]:

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.ct_head_bleed.errors import NoHeadOnCT
 from inference.applications.ct_head_bleed.network import CLASSES, INPUT, OUTPUT
 from inference.applications.ct_head_bleed.skull import COARSE_MM, intracranial
 from inference.applications.ct_head_bleed.tiling import Tile, tiles_of, with_margin
 from inference.applications.port import Infer, ModelRef
 from inference.engines.concurrent_calls import calls_at_once, in_order
+from inference.errors import InputError
 from inference.imaging.resample import Grid, Interpolation, reorientation, resample
 from inference.imaging.volume import Volume
 
@@ -38,6 +38,16 @@ BEYOND_MM = 6.0
 """How far beyond the inside that was found anything is marked: to the bone, not into the scalp."""
 
 Labels = NDArray[np.uint8]
+
+
+class NoHeadOnCT(InputError):
+    """Nothing in the images is as soft and as large as a brain, with bone around it."""
+
+    code = "HLM-3210"
+    remedy = (
+        "Look at the series: ct-head-bleed needs a whole head on plain CT, with its skull. Another part of the body, or a head without "
+        "bone: narrow the route's `when`, or cancel the job."
+    )
 
 
 class HeadLesion(IntEnum):

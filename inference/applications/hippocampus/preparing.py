@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.hippocampus.errors import NotACrop
+from inference.errors import InputError
 from inference.imaging.resample import Grid, Interpolation, Reorientation, Shape, reorientation, resample
 from inference.imaging.volume import Volume
 
@@ -17,6 +17,15 @@ WINDOW: Shape = (48, 64, 48)
 """Voxels of 1 mm: every crop of the Medical Segmentation Decathlon fits (at most 47 × 59 × 43)."""
 
 PERCENTILES = (0.5, 99.5)
+
+
+class NotACrop(InputError):
+    """The images show more than the surroundings of one hippocampus, or nothing at all."""
+
+    code = "HLM-3190"
+    remedy = (
+        "Send a crop around one hippocampus (at most 48 × 64 × 48 mm), as the network was trained on; cancel the job, or narrow the route."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

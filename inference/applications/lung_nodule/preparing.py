@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.applications.ct_lung.anatomy import GAS_HU, body_mask
-from inference.applications.lung_nodule.errors import NoLungs
+from inference.errors import InputError
 from inference.imaging.components import fill_holes
 from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
 from inference.imaging.volume import Volume
@@ -33,6 +33,13 @@ MARGIN_MM = 3.0
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
+
+
+class NoLungs(InputError):
+    """No air-bearing lung is in the images, or too little of it to look for nodules."""
+
+    code = "HLM-3205"
+    remedy = "Cancel the job, or narrow the route to CT of the chest; look at the images where they do show lungs."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

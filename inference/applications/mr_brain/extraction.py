@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.mr_brain.errors import NoBrainOnT1
 from inference.applications.port import Infer, ModelRef
+from inference.errors import InputError
 from inference.imaging.components import fill_holes, largest_component
 from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
 from inference.imaging.volume import Volume
@@ -30,6 +30,13 @@ SPARSE = 0.02
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+
+
+class NoBrainOnT1(InputError):
+    """The network marks nothing: the images show no head, or another contrast than T1."""
+
+    code = "HLM-3150"
+    remedy = "Look at the series: mr-brain needs a whole head on T1. Narrow the route's `when`, or cancel the job."
 
 
 def extract(volume: Volume, infer: Infer) -> Mask:

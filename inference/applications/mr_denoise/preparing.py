@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.mr_denoise.errors import NotMagnitude, OtherNoise
 from inference.engines.extras import demand
+from inference.errors import InputError
 from inference.imaging.volume import Volume
 
 Image: TypeAlias = NDArray[np.float32]
@@ -31,6 +31,20 @@ _FLAT = 0.25
 """The share of the head that is asked for its noise."""
 _TO_DEVIATION = 0.6745
 """The median of a normal deviate's absolute value."""
+
+
+class NotMagnitude(InputError):
+    """The images are no plain magnitude images: of the Enhanced MR class, with negative values, or even."""
+
+    code = "HLM-3200"
+    remedy = "Cancel the job, and narrow the route: classic MR images whose ImageType has M and no ADC, phase, real or imaginary part."
+
+
+class OtherNoise(InputError):
+    """There is less noise in the images than the network was trained on, or more."""
+
+    code = "HLM-3201"
+    remedy = "Cancel the job: with so little noise there is nothing to gain, and with so much nobody has measured what the network does."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,8 +13,7 @@ from scipy import ndimage
 from inference import codes
 from inference.applications.accept import check
 from inference.applications.bright_lesion.application import MAP, MOST, analyse
-from inference.applications.bright_lesion.contrast import EDGE_MM, contrast
-from inference.applications.bright_lesion.errors import NoBrainOnFlair, NotFlair
+from inference.applications.bright_lesion.contrast import EDGE_MM, NoBrainOnFlair, NotFlair, contrast
 from inference.applications.bright_lesion.lesions import LEAST_MM3
 from inference.applications.catalog import load
 from inference.applications.declared import check_outputs

@@ -13,10 +13,9 @@ from pydicom.dataset import Dataset
 from inference import codes
 from inference.applications.accept import check
 from inference.applications.catalog import load
-from inference.applications.chest_xray.application import MODEL, analyse, explain
-from inference.applications.chest_xray.errors import NotAChest, NotARadiograph, NotFrontal
+from inference.applications.chest_xray.application import MODEL, NotAChest, NotFrontal, analyse, explain
 from inference.applications.chest_xray.explaining import laid_back, occlusion
-from inference.applications.chest_xray.preparing import prepare
+from inference.applications.chest_xray.preparing import NotARadiograph, prepare
 from inference.applications.declared import check_outputs
 from inference.applications.port import ModelRef, Tensors
 from inference.engines.port import Call

@@ -14,9 +14,8 @@ from inference.applications.accept import check, unfit
 from inference.applications.ct_head_bleed import APPLICATION
 from inference.applications.ct_head_bleed.abc_half import ABC_HALF, abc_half_cm3
 from inference.applications.ct_head_bleed.agreement import verdict
-from inference.applications.ct_head_bleed.errors import NoHeadOnCT
 from inference.applications.ct_head_bleed.network import MARGIN, MULTIPLE, to_onnx
-from inference.applications.ct_head_bleed.reading import HAEMORRHAGES, HeadLesion, Reading, scaled
+from inference.applications.ct_head_bleed.reading import HAEMORRHAGES, HeadLesion, NoHeadOnCT, Reading, scaled
 from inference.applications.ct_head_bleed.tiling import MOST, tiles_of, with_margin
 from inference.applications.declared import check_outputs
 from inference.engines.embedded.engine import EmbeddedEngine

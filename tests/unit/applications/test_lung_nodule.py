@@ -13,8 +13,7 @@ from inference.applications.catalog import load
 from inference.applications.declared import check_outputs
 from inference.applications.errors import NotAccepted
 from inference.applications.lung_nodule.application import DENSITY, SOLID_PART
-from inference.applications.lung_nodule.errors import NoLungs
-from inference.applications.lung_nodule.preparing import SPACING_MM
+from inference.applications.lung_nodule.preparing import SPACING_MM, NoLungs
 from inference.findings import Box, Findings
 from inference.imaging.assemble import assemble
 from inference.imaging.write_series import write_series

@@ -13,8 +13,7 @@ from inference.applications.accept import check
 from inference.applications.declared import check_outputs
 from inference.applications.errors import NotAccepted
 from inference.applications.mr_brain import APPLICATION
-from inference.applications.mr_brain.errors import NoBrainOnT1
-from inference.applications.mr_brain.extraction import bounding_box, extract
+from inference.applications.mr_brain.extraction import NoBrainOnT1, bounding_box, extract
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.port import ModelRef, Tensors
 from inference.engines.registry import fetch_member

@@ -10,8 +10,7 @@ from pydicom.uid import EnhancedMRImageStorage, MRImageStorage
 from inference.applications.accept import check
 from inference.applications.errors import NotAccepted
 from inference.applications.mr_denoise.application import APPLICATION, analyse
-from inference.applications.mr_denoise.errors import NotMagnitude, OtherNoise
-from inference.applications.mr_denoise.preparing import BESIDE, prepare
+from inference.applications.mr_denoise.preparing import BESIDE, NotMagnitude, OtherNoise, prepare
 from inference.imaging.volume import SliceSource, Volume
 
 

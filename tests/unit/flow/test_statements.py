@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
 from inference.applications.errors import UnknownApplication
-from inference.applications.mr_brain.errors import NoBrainOnT1
+from inference.applications.mr_brain.extraction import NoBrainOnT1
 from inference.applications.port import Application, Infer
 from inference.engines.errors import EngineAway
 from inference.findings import Findings
