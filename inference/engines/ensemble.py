@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.engines.calling import refuse_not_finite
 from inference.engines.errors import BrokenEnsemble
 from inference.engines.modelconfig import ModelConfig, TensorConfig, compatible
 from inference.engines.port import ModelRef, Tensors
@@ -45,11 +46,23 @@ class Ensemble:
     members: tuple[Member, ...]
 
     def run(self, inputs: Tensors, infer: Callable[[ModelRef, Tensors], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-        """Run every member by `infer`, which checks each one's tensors; a tensor is let go after its last use."""
+        """Run every member by `infer`, which checks each one's tensors; a tensor is let go after its last use.
+
+        What one member gives and another takes has to be numbers: of NaN a member that takes the largest channel makes a label, which
+        nobody behind it can tell from one that was found.
+
+        Raises
+        ------
+        NotFinite
+        """
         tensors = dict(inputs)
+        taken = {tensor for member in self.members for tensor in member.inputs.values()}
         for member in self.members:
             answer = infer(member.model, {name: tensors[tensor] for name, tensor in member.inputs.items()})
-            tensors |= {tensor: answer[name] for name, tensor in member.outputs.items()}
+            for name, tensor in member.outputs.items():
+                if tensor in taken:
+                    refuse_not_finite(member.model, answer[name], name)
+                tensors[tensor] = answer[name]
             for tensor in member.spent:
                 del tensors[tensor]
         return {output.name: tensors[output.name] for output in self.config.outputs}

@@ -10,7 +10,7 @@ import pytest
 
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.ensemble import ensemble_of
-from inference.engines.errors import BrokenEnsemble, DigestMismatch, EngineTimeout, ModelMissing, UnreadableModel
+from inference.engines.errors import BrokenEnsemble, DigestMismatch, EngineTimeout, ModelMissing, NotFinite, UnreadableModel
 from inference.engines.port import ModelRef
 from inference.engines.repository import Repository
 from inference.errors import HilumError, ModelError
@@ -117,6 +117,19 @@ def test_an_ensemble_of_ensembles(models: Path) -> None:
     (models / "inner/config.pbtxt").write_text(whole(step("whole", "IN", "OUT", input="IN", output="OUT")))
     with pytest.raises(BrokenEnsemble, match="whole → inner → whole"):
         EmbeddedEngine(models, threads=1).check(WHOLE)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_goes_from_one_member_to_the_next_is_numbers(models: Path, value: float) -> None:
+    """NaN would become the label of the first channel in a member that takes the largest; what none takes is the reader's to refuse."""
+    put_ensemble(models, "whole", whole(step("double", "IN", "a"), step("double", "a", "OUT")))
+    engine = EmbeddedEngine(models, threads=1)
+    spoiled = CUBE.copy()
+    spoiled[0, 0, 1, 2, 3] = value
+    with pytest.raises(NotFinite, match='model "double" gives values that are no numbers, or are infinite, in its output "y"'):
+        engine.infer(WHOLE, {"IN": spoiled})
+    put_ensemble(models, "alone", whole(step("double", "IN", "OUT")))
+    assert not np.isfinite(engine.infer(ModelRef(name="alone"), {"IN": spoiled})["OUT"]).all()
 
 
 def test_the_latest_version_that_is_served(models: Path) -> None:
