@@ -119,9 +119,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """What was imported and collected stays until the end, some 700,000 objects: the garbage collector walks through them no more, which
-    took a second of a processor now and then, of whichever test was under way."""
+    took a second of a processor now and then, of whichever test was under way. What tests make, it looks through less often than by default
+    (after 700 objects), for most of it is gone by then: a tenth of a processor's time (docs/performance.md)."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 5, 5)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
