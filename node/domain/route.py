@@ -313,6 +313,8 @@ class Routed:
         The calling AE title that its first instance came from.
     series
         Those of its manifest.
+    decisions
+        Those of which something came: a series was chosen or withheld, or the reader is told that none is taken.
     study, jobs
         What all arrivals of its study hold now, none that was replaced; and the study's jobs, without those that others took the place
         of, whichever arrival they are of. Headers hold what was asked for alone.

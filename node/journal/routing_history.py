@@ -1,11 +1,11 @@
 """What was decided, read in bulk for replaying routes: a page of arrivals costs a handful of statements, whatever they hold."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, Select, func, or_, select
 
 from node.domain.arrival import Arrival
 from node.domain.instance import Instance, Standing
@@ -21,6 +21,7 @@ from node.journal.rows import micros, moment, to_arrival, to_decision
 _arrival = schema.arrival.c
 _instance = schema.instance.c
 _member = schema.arrival_instance.c
+_decision = schema.decision.c
 
 
 class RoutingHistory(JournalPart):
@@ -28,7 +29,7 @@ class RoutingHistory(JournalPart):
 
     def find(self, since: datetime, keywords: Collection[str], *, after: int = 0, limit: int = 200) -> list[Routed]:
         """Of each study (or series) and sender what was routed last, where it was complete `since` then, with these of the headers'
-        keywords: those behind arrival `after`, in the order in which they were opened."""
+        keywords: those behind arrival `after`, in the order in which they were opened. Of the decisions those of which something came."""
         later = schema.arrival.alias("later")
         newer = select(later.c.id).where(
             later.c.study_instance_uid == _arrival.study_instance_uid,
@@ -44,6 +45,11 @@ class RoutingHistory(JournalPart):
             rows = connection.execute(page).all()
             return _together(connection, rows, keywords) if rows else []
 
+    def decided(self, arrivals: Collection[int]) -> Mapping[int, Sequence[Decision]]:
+        """All decisions of these arrivals, also those of which nothing came."""
+        with self._database.reading() as connection:
+            return _decisions(connection, select(schema.decision).where(_decision.arrival_id.in_(list(arrivals))))
+
     def since_the_last(self, count: int) -> datetime | None:
         """When the oldest of the `count` arrivals was complete that were routed last; None: none was."""
         routed = select(_arrival.completed_at).where(_arrival.config_digest.is_not(None), _arrival.completed_at.is_not(None))
@@ -57,7 +63,7 @@ def _together(connection: Connection, rows: Sequence[Row[Any]], keywords: Collec
     arrivals = [to_arrival(row) for row in rows]
     ids = [one.id for one in arrivals]
     studies = list({one.study_instance_uid for one in arrivals})
-    decisions = _decisions(connection, ids)
+    decisions = _decisions(connection, select(schema.decision).where(_decision.arrival_id.in_(ids), _SOMETHING_CAME))
     series, first = _manifests(connection, ids)
     held, forgotten = _held(connection, studies, keywords)
     calling = {one.id: one.calling_ae for members in held.values() for one in members}
@@ -79,11 +85,13 @@ def _together(connection: Connection, rows: Sequence[Row[Any]], keywords: Collec
     return [routed(row, one) for row, one in zip(rows, arrivals, strict=True)]
 
 
-def _decisions(connection: Connection, arrivals: Sequence[int]) -> dict[int, list[Decision]]:
-    table = schema.decision
+_SOMETHING_CAME = or_(_decision.chosen, _decision.withheld.is_not(None), _decision.untaken != "[]")
+"""Of a decision: what most routes decide of most series is that nothing does, and that is most of what is kept."""
+
+
+def _decisions(connection: Connection, statement: Select[Any]) -> dict[int, list[Decision]]:
     found: dict[int, list[Decision]] = defaultdict(list)
-    statement = select(table).where(table.c.arrival_id.in_(arrivals)).order_by(table.c.arrival_id, table.c.position)
-    for row in connection.execute(statement):
+    for row in connection.execute(statement.order_by(_decision.arrival_id, _decision.position)):
         found[row.arrival_id].append(to_decision(row))
     return found
 

@@ -64,9 +64,10 @@ class KnownShortfalls(Protocol):
 
 
 class RoutedArrivals(Protocol):
-    """What was decided, in bulk: a page of arrivals behind one."""
+    """What was decided, in bulk: a page of arrivals behind one; and all that was decided of some, also that of which nothing came."""
 
     def find(self, since: datetime, keywords: Collection[str], *, after: int = 0, limit: int = 200) -> Sequence[Routed]: ...
+    def decided(self, arrivals: Collection[int]) -> Mapping[int, Sequence[Decision]]: ...
     def since_the_last(self, count: int) -> datetime | None: ...
 
 

@@ -6,9 +6,10 @@ cannot be told is counted: whether there was a prior then, and the urgency of a 
 for as well.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from inference.applications.port import Accepts, Application, Takes
 from inference.errors import HilumError
@@ -96,6 +97,21 @@ class Difference:
     conditions: tuple[ChangedCondition, ...]
 
 
+_Key: TypeAlias = tuple[str, str]
+"""A route and a series, by name and UID."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Anew:
+    """An arrival that is decided anew: what anything came of, as it was decided then and is now, and the jobs that are asked for now."""
+
+    routed: Routed
+    before: Mapping[_Key, Decision]
+    after: Mapping[_Key, Decision]
+    jobs: Sequence[NewJob]
+    urgencies: frozenset[str]
+
+
 @dataclass(slots=True)
 class ReplayCounts:
     """What was looked at: arrivals, those of them that were decided anew, and those whose headers are forgotten. What could not be
@@ -133,28 +149,39 @@ class Replay:
         last = 0
         while page := self._history.find(since, self._keywords, after=last, limit=_PAGE):
             last = page[-1].arrival.id
-            for routed in page:
-                self.counted.arrivals += 1
-                if routed.config_digest != self._digest:
-                    yield from self._of(routed)
+            anew = [one for routed in page if (one := self._anew(routed)) is not None]
+            newly = [one.routed.arrival.id for one in anew if one.after.keys() - one.before.keys()]
+            decided = self._history.decided(newly) if newly else {}
+            for one in anew:
+                before = {**one.before, **_by_series(decided[one.routed.arrival.id])} if one.routed.arrival.id in decided else one.before
+                yield from self._of(one, before)
 
-    def _of(self, routed: Routed) -> Iterator[Difference]:
+    def _anew(self, routed: Routed) -> _Anew | None:
+        """The arrival as it is decided anew; None where that comes to nothing now, and came to nothing then."""
+        self.counted.arrivals += 1
+        if routed.config_digest == self._digest:
+            return None
         series = [content for content in contents(routed.study) if content.series_instance_uid in routed.series]
         if not series or routed.forgotten:
             self.counted.forgotten += 1
-            return
+            return None
         self.counted.decided += 1
         self._loaded.study = routed.study
         asked = self._planner.of(routed.arrival, series, routed.calling, routed.at, waits=False)
-        before = {(one.route, one.series_instance_uid): one for one in routed.decisions}
-        after = {(one.route, one.series_instance_uid): one for one in asked.decisions}
+        before = _by_series(routed.decisions)
+        after = {key: one for key, one in _by_series(asked.decisions).items() if _something_of(one) or key in before}
         urgencies = self._urgencies(routed)
-        for route, uid in dict.fromkeys([*after, *before]):
-            was, is_ = before.get((route, uid)), after.get((route, uid))
-            if (was is not None and was.withheld is Withheld.WAITS) or _nothing_in(was, is_):
+        return _Anew(routed=routed, before=before, after=after, jobs=asked.jobs, urgencies=urgencies) if before or after else None
+
+    def _of(self, anew: _Anew, before: Mapping[_Key, Decision]) -> Iterator[Difference]:
+        """The differences of one arrival; `before` has what was decided of all that anything comes of now."""
+        routed = anew.routed
+        for route, uid in dict.fromkeys([*anew.after, *anew.before]):
+            was, is_ = before.get((route, uid)), anew.after.get((route, uid))
+            if (was is not None and was.withheld is Withheld.WAITS) or not (_something_of(was) or _something_of(is_)):
                 continue
-            then = self._outcome(was, routed.jobs, routed.arrival, urgencies)
-            now = self._outcome(is_, asked.jobs, routed.arrival, urgencies)
+            then = self._outcome(was, routed.jobs, routed.arrival, anew.urgencies)
+            now = self._outcome(is_, anew.jobs, routed.arrival, anew.urgencies)
             self.counted.priors += len(now.compares)
             if then.chosen != now.chosen or then.tells != now.tells or (then.chosen and self._runs_otherwise(route, then, now)):
                 yield Difference(
@@ -259,9 +286,13 @@ def _remembering(application_of: Callable[[str], Application]) -> Callable[[str]
     return remembered
 
 
-def _nothing_in(*decisions: Decision | None) -> bool:
-    """Whether nothing was, or is, made of a series: what most routes decide of most series."""
-    return not any(one is not None and (one.chosen or one.untaken) for one in decisions)
+def _something_of(decision: Decision | None) -> bool:
+    """Whether something was, or is, made of a series: of most series most routes decide that nothing is."""
+    return decision is not None and (decision.chosen or bool(decision.untaken))
+
+
+def _by_series(decisions: Iterable[Decision]) -> dict[_Key, Decision]:
+    return {(one.route, one.series_instance_uid): one for one in decisions}
 
 
 def _not_applicable(job: Job | NewJob) -> bool:
