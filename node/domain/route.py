@@ -46,8 +46,20 @@ DERIVED: Final[Mapping[str, tuple[str, ...]]] = {
 """The keywords that each is taken from."""
 
 
+class _Hashed:
+    """A noun that remembers its hash, which whoever remembers answers by it asks for each time; a pickle leaves it out, for the hash of a
+    text is another one in each process."""
+
+    __slots__ = ("_hash",)
+    _hash: int
+
+    def _remember(self, value: int) -> int:
+        object.__setattr__(self, "_hash", value)
+        return value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(_Hashed):
     """One condition on one DICOM keyword, or on what is derived of some; `negated` turns it around. A keyword that is absent holds no
     condition but EXISTS False and the negated ones. Of an age, `expected` has about how many days it is, and its text."""
 
@@ -55,6 +67,12 @@ class Condition:
     operator: ConditionOperator
     expected: tuple[Value, ...]
     negated: bool = False
+
+    def __hash__(self) -> int:
+        try:
+            return self._hash
+        except AttributeError:
+            return self._remember(hash((self.keyword, self.operator, self.expected, self.negated)))
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -71,13 +89,19 @@ class Junction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionBlock:
+class ConditionBlock(_Hashed):
     """Several entries under one junction; an entry holds where all of its conditions do. `definition` is what the operator calls the
     conditions of its one entry, all of which hold; "" of a block that stands where it is asked."""
 
     junction: Junction
     entries: tuple[tuple["Asked", ...], ...]
     definition: str = ""
+
+    def __hash__(self) -> int:
+        try:
+            return self._hash
+        except AttributeError:
+            return self._remember(hash((self.junction, self.entries, self.definition)))
 
 
 Asked: TypeAlias = Union[Condition, ConditionBlock]  # noqa: UP007 - of a name that stands in quotes above

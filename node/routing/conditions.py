@@ -5,7 +5,7 @@ for the moment at which the last image of a study came, which the journal keeps:
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -171,18 +171,47 @@ _TIME = re.compile(r"([01][0-9]|2[0-3])(?::?([0-5][0-9])(?::?([0-5][0-9]|60)(\.[
 _SHOWN = 5  # values of one keyword, or entries of one block, in an explanation
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriedTogether:
+    """Conditions that must all hold, as each was tried on one series: whether they do, and which do not, for people."""
+
+    tried: tuple[Tried, ...]
+    held: bool
+    against: str
+
+
+def try_together(asked: tuple[Asked, ...], header: Header, now: datetime | None) -> TriedTogether:
+    """All of the conditions, each as `try_on` tries it."""
+    reads, counts = _reads(asked)
+    return _tried_together(asked, tuple([header.get(keyword) for keyword in reads]), now if counts else None)
+
+
+@lru_cache(maxsize=8192)
+def _tried_together(asked: tuple[Asked, ...], values: tuple[tuple[Value, ...] | None, ...], now: datetime | None) -> TriedTogether:
+    """Remembered, as each of them is."""
+    reads, _ = _reads(asked)
+    header = {keyword: said for keyword, said in zip(reads, values, strict=True) if said is not None}
+    tried = tuple(try_on(one, header, now) for one in asked)
+    return TriedTogether(tried=tried, held=all(one.held for one in tried), against=against_text(tried))
+
+
+def against_text(tried: Iterable[Tried]) -> str:
+    """Which of the conditions do not hold, for people; "" where all do."""
+    return "; ".join(f"{one.key} is {one.found}, expected {one.expected}" for one in tried if not one.held)
+
+
 def try_on(asked: Asked, header: Header, now: datetime | None) -> Tried:
     """The condition, or the block of them, as it was tried on one series; `now` is what WITHIN counts from."""
     if isinstance(asked, Condition):
         return _try_one(asked, header, now)
-    reads, counts = _reads(asked)
-    return _tried_block(asked, tuple(header.get(keyword) for keyword in reads), now if counts else None)
+    reads, counts = _reads((asked,))
+    return _tried_block(asked, tuple([header.get(keyword) for keyword in reads]), now if counts else None)
 
 
 @lru_cache(maxsize=1024)
-def _reads(block: ConditionBlock) -> tuple[tuple[str, ...], bool]:
-    """The keywords of a header that it looks at, and whether it counts from a moment."""
-    within = list(conditions_in([block]))
+def _reads(asked: tuple[Asked, ...]) -> tuple[tuple[str, ...], bool]:
+    """The keywords of a header that they look at, and whether one of them counts from a moment."""
+    within = list(conditions_in(asked))
     reads = tuple(dict.fromkeys(keyword for one in within for keyword in one.reads))
     return reads, any(one.operator is ConditionOperator.WITHIN for one in within)
 
@@ -190,7 +219,7 @@ def _reads(block: ConditionBlock) -> tuple[tuple[str, ...], bool]:
 @lru_cache(maxsize=8192)
 def _tried_block(block: ConditionBlock, values: tuple[tuple[Value, ...] | None, ...], now: datetime | None) -> Tried:
     """Every condition in it is tried; what is told of each entry is what decided it. Remembered, as that of one condition is."""
-    reads, _ = _reads(block)
+    reads, _ = _reads((block,))
     header = {keyword: said for keyword, said in zip(reads, values, strict=True) if said is not None}
     entries = [[try_on(one, header, now) for one in entry] for entry in block.entries]
     held = [all(one.held for one in entry) for entry in entries]

@@ -14,7 +14,16 @@ from inference.imaging.sop_classes import MODALITIES_WITHOUT_IMAGES, class_name,
 from node.dicom.header import merge
 from node.domain.instance import Header, Value
 from node.domain.route import Asked, Decision, Preference, Preferred, Route, Tried
-from node.routing.conditions import one_of, seconds_of, together_text, try_hours, try_on
+from node.routing.conditions import (
+    TriedTogether,
+    against_text,
+    one_of,
+    seconds_of,
+    together_text,
+    try_hours,
+    try_on,
+    try_together,
+)
 
 _OF_STUDY = ("disabled", "from", "to", "hours", "sample", "any_series", "all_series")
 ELSE = "else"
@@ -144,24 +153,14 @@ def decide(
     """
     counted = counted_views(series)
     of_study = counted if study is None else counted_views(study) if any(route.any_series or route.all_series for route in routes) else []
-    tried: dict[str, list[tuple[Tried, ...]]] = {}
+    tried: dict[str, list[TriedTogether]] = {}
     for route in routes:
         before, behind = _senders(route, peer, calling, called, came), _of_study(route, of_study, now)
-        tried[route.name] = [
-            (
-                *before,
-                *_sampled(route, view),
-                *(try_on(condition, view.header, now) for condition in route.when),
-                *behind,
-                *_left(route, view, taken),
-            )
-            for view in counted
-        ]
+        tried[route.name] = [_tried(route, view, before, behind, _left(route, view, taken), now) for view in counted]
     together: dict[str, list[Route]] = {}
     for route in routes:
         together.setdefault(_chooses_with(route), []).append(route)
-    fits = {route.name: [all(one.held for one in conditions) for conditions in tried[route.name]] for route in routes}
-    fitting = {name: [view for view, one in zip(counted, of, strict=True) if one and holds_images(view)] for name, of in fits.items()}
+    fitting = {name: [view for view, one in zip(counted, of, strict=True) if one.held and holds_images(view)] for name, of in tried.items()}
     best = {name: _best(of, fitting, excluded, now) for name, of in together.items()}
     return [
         decision
@@ -169,7 +168,7 @@ def decide(
         for decision in _choose(
             route,
             best[_chooses_with(route)],
-            zip(counted, tried[route.name], fits[route.name], strict=True),
+            zip(counted, tried[route.name], strict=True),
             len(fitting[route.name]),
             excluded,
             now,
@@ -188,6 +187,18 @@ def counted_views(series: Sequence[SeriesView]) -> list[SeriesView]:
 
 
 # ---- conditions
+
+
+def _tried(
+    route: Route, view: SeriesView, before: tuple[Tried, ...], behind: tuple[Tried, ...], left: tuple[Tried, ...], now: datetime
+) -> TriedTogether:
+    """All that the route asks about one series: `before` its conditions, the conditions, and what is told `behind` them."""
+    own = try_together(route.when, view.header, now)
+    first, last = (*before, *_sampled(route, view)), (*behind, *left)
+    if not (first or last):
+        return own
+    against = "; ".join(filter(None, (against_text(first), own.against, against_text(last))))
+    return TriedTogether(tried=(*first, *own.tried, *last), held=not against, against=against)
 
 
 def _senders(route: Route, peer: str | None, calling: str, called: str, came: datetime | None) -> tuple[Tried, ...]:
@@ -310,18 +321,18 @@ def _best(
 def _choose(
     route: Route,
     best: _Best | None,
-    series: Iterable[tuple[SeriesView, tuple[Tried, ...], bool]],
+    series: Iterable[tuple[SeriesView, TriedTogether]],
     fitting: int,
     excluded: Callable[[Route, SeriesView], bool],
     now: datetime,
 ) -> list[Decision]:
-    """About each of the series, with the conditions as tried and whether all hold; `fitting` is how many do, and are of images."""
+    """About each of the series, with the conditions as tried; `fitting` is of how many all hold, which are of images."""
     decisions = []
-    for view, conditions, fits in series:
-        has = holds_images(view)
+    for view, conditions in series:
+        has, fits = holds_images(view), conditions.held
         chosen = fits and has and (route.each or (best is not None and route is best.route and view is best.view))
         if not fits:
-            reason = "; ".join(f"{one.key} is {one.found}, expected {one.expected}" for one in conditions if not one.held)
+            reason = conditions.against
         elif not has:
             reason = f"the series holds no images ({', '.join(view.without)})"
         elif chosen:
@@ -336,7 +347,7 @@ def _choose(
                 series_instance_uid=view.series_instance_uid,
                 matched=fits,
                 chosen=chosen,
-                tried=conditions,
+                tried=conditions.tried,
                 reason=reason,
             )
         )
