@@ -16,7 +16,7 @@ from inference.imaging.errors import MissingAttribute, NotDicom
 from node.dicom.elements import Coding, Data, Element, Inflated, items, walk
 from node.dicom.part10 import Part10, mapped, take_apart
 from node.dicom.private import PrivateReader
-from node.dicom.uid import IMPLEMENTATION_CLASS_UID, derive_uid
+from node.dicom.uid import DERIVED_ROOT, IMPLEMENTATION_CLASS_UID, derive_uid
 from node.dicom.values import LONGEST, LONGEST_CODED, REQUESTED, TAGS, codes_in, encodings, plain
 from node.domain.instance import Header, Value
 from node.domain.private_name import PrivateName
@@ -149,7 +149,9 @@ def told(file: Part10) -> Header:
 
 def names_no_study(study: str, series: str, instance: str, header: Header) -> bool:
     """Whether an instance goes by a study or series UID of the node's own, because it names none."""
-    return study == _derived_study(header, instance) or series == _derived_series(header, study)
+    if study.startswith(DERIVED_ROOT) and study == _derived_study(header, instance):
+        return True
+    return series.startswith(DERIVED_ROOT) and series == _derived_series(header, study)
 
 
 def patient_ids_in(content: bytes) -> set[bytes]:
@@ -172,12 +174,13 @@ def merge(headers: Iterable[Header]) -> Header:
 
     Adds NumberOfSeriesRelatedInstances.
     """
+    headers = list(headers)
+    if len(headers) == 1:
+        return {**headers[0], _COUNT: (1,)}
     merged: dict[str, tuple[Value, ...]] = {}
     more: dict[str, dict[Value, None]] = {}
     orientations: dict[tuple[Value, ...], None] = {}
-    count = 0
     for header in headers:
-        count += 1
         for keyword, values in header.items():
             if keyword not in merged:
                 merged[keyword] = values
@@ -194,7 +197,7 @@ def merge(headers: Iterable[Header]) -> Header:
         merged[keyword] = first + tuple(distinct)[len(dict.fromkeys(first)) :]
     if orientations:
         merged[_ORIENTATION] = sum(orientations, merged[_ORIENTATION])
-    merged[_COUNT] = (count,)
+    merged[_COUNT] = (len(headers),)
     return merged
 
 

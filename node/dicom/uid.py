@@ -4,6 +4,8 @@ import re
 import uuid
 from importlib.metadata import version
 
+DERIVED_ROOT = "2.25."
+"""What every derived UID begins with."""
 _NAMESPACE = uuid.UUID("6f0b4ed6-6d38-5d0c-9d8f-5b5a0d6a0e51")
 _LONG = 43
 _UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
@@ -12,7 +14,7 @@ _UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 def derive_uid(*parts: str) -> str:
     """A UID that depends on `parts` and their order alone; parts cannot run into each other."""
     name = "".join(f"{len(part)}:{part}" for part in parts)
-    return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
+    return f"{DERIVED_ROOT}{uuid.uuid5(_NAMESPACE, name).int}"
 
 
 def derive_long_uid(*parts: str) -> str:

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -152,7 +153,10 @@ def decide(
         When the last image of the study came (aware); None: nobody knows, and hours are not asked.
     """
     counted = counted_views(series)
-    of_study = counted if study is None else counted_views(study) if any(route.any_series or route.all_series for route in routes) else []
+    of_study = []
+    if any(route.any_series or route.all_series for route in routes):
+        same = study is None or (len(study) == len(series) and all(map(operator.is_, study, series)))
+        of_study = counted if study is None or same else counted_views(study)
     tried: dict[str, list[TriedTogether]] = {}
     for route in routes:
         before, behind = _senders(route, peer, calling, called, came), _of_study(route, of_study, now)

@@ -104,6 +104,7 @@ class Gate:
     def __init__(self, slices: Slices | None = None) -> None:
         self.slices = slices or Slices()
         self._said: dict[tuple[str, int, bool], tuple[SeriesView, GateAnswer]] = {}
+        self._excluded: dict[tuple[str, int], tuple[SeriesView, str]] = {}
 
     def answer(self, application: Application, view: SeriesView, *, counted: bool = True) -> GateAnswer:
         """As `answer`."""
@@ -125,7 +126,12 @@ class Gate:
 
     def not_applicable(self, application: Application, view: SeriesView) -> str:
         """As `not_applicable`; over time how many slices and phases there are is asked too: of a study's cines one is short axes."""
-        return self.answer(application, view).exclusion if application.accepts.takes is Takes.PHASES else not_applicable(application, view)
+        if application.accepts.takes is Takes.PHASES:
+            return self.answer(application, view).exclusion
+        asked = application.name, id(view)
+        if asked not in self._excluded:
+            self._excluded[asked] = view, not_applicable(application, view)
+        return self._excluded[asked][1]
 
 
 def answer(application: Application, view: SeriesView, *, counted: bool = True) -> GateAnswer:

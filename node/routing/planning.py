@@ -21,7 +21,7 @@ from node.routing.over_time import StudySeries, chosen_together
 from node.routing.pairing import Prior, PriorsFound
 from node.routing.planned_job import PlannedJob
 from node.routing.port import KnownShortfalls, StudyInstances
-from node.routing.series import SeriesContent, contents
+from node.routing.series import SeriesContent, as_known, contents
 from node.routing.shortage import ShortageRules
 from node.routing.untaken import GatedSeries, Untaken, in_turn, makes_a_job, untaken, with_untaken
 from node.settings.peers import Settle
@@ -223,7 +223,7 @@ class JobPlanner:
     def _study(self, arrival: Arrival, series: Sequence[SeriesContent]) -> list[SeriesView]:
         """Every series that the study holds, whoever sent it, where a route asks for that."""
         if any(route.any_series or route.all_series or route.needs is not None for route in self._routes):
-            series = contents(self._studies.of_study(arrival.study_instance_uid))
+            series = as_known(contents(self._studies.of_study(arrival.study_instance_uid)), series)
         return [content.view for content in series]
 
     def _judged(

@@ -1,6 +1,7 @@
 """The series of an arrival or a study are the instances of each that count now; and why no application can be given one."""
 
 import hashlib
+import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -65,6 +66,8 @@ class SeriesContent:
 
     def images_of(self, members: Sequence[Instance]) -> tuple[Instance, ...]:
         """Those that are images, and among slices no captures of a screen."""
+        if not members:
+            return ()
         of_slices = holds_slices((one.sop_class_uid, one.header) for one in (*self.current, *self.gone, *self.conflicts))
         return tuple(one for one in members if is_image(one.sop_class_uid, one.header, of_slices=of_slices))
 
@@ -102,6 +105,17 @@ def contents(instances: Sequence[Instance]) -> list[SeriesContent]:
     for instance in instances:
         by_series.setdefault(instance.series_instance_uid, []).append(instance)
     return [_content(series, members) for series, members in sorted(by_series.items())]
+
+
+def as_known(found: Sequence[SeriesContent], known: Sequence[SeriesContent]) -> list[SeriesContent]:
+    """The series that were found; in place of one of the very same instances the known one, whose view is made already."""
+    by_uid = {one.series_instance_uid: one for one in known}
+    return [same if (same := by_uid.get(one.series_instance_uid)) is not None and _of_the_same(one, same) else one for one in found]
+
+
+def _of_the_same(one: SeriesContent, other: SeriesContent) -> bool:
+    of, as_ = (*one.current, *one.gone, *one.conflicts, one.held), (*other.current, *other.gone, *other.conflicts, other.held)
+    return len(of) == len(as_) and all(map(operator.is_, of, as_))
 
 
 def series_of(journal: SeriesReader, arrival: Arrival, manifest: Sequence[Instance]) -> list[SeriesContent]:
