@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from inference.applications.accept import nearest_plane
@@ -165,6 +165,8 @@ _BY_WORD: Final[Mapping[Derived, Callable[[Mapping[str, tuple[Value, ...]]], Tol
 }
 
 
+_HOUR, _INSTANT = timedelta(hours=1), timedelta(microseconds=1)
+_FROM = datetime(2000, 1, 1, tzinfo=UTC)
 _AHEAD = timedelta(hours=14)  # a DA value has no zone: the sender's day may have begun 14 h before the UTC one
 _BOUNDS = frozenset({ConditionOperator.MIN, ConditionOperator.MAX})
 _TIME = re.compile(r"([01][0-9]|2[0-3])(?::?([0-5][0-9])(?::?([0-5][0-9]|60)(\.[0-9]{1,6})?)?)?")
@@ -182,17 +184,24 @@ class TriedTogether:
 
 def try_together(asked: tuple[Asked, ...], header: Header, now: datetime | None) -> TriedTogether:
     """All of the conditions, each as `try_on` tries it."""
-    reads, counts = _reads(asked)
-    return _tried_together(asked, tuple([header.get(keyword) for keyword in reads]), now if counts else None)
+    answers = _answers(asked)
+    return answers.of(tuple([header.get(keyword) for keyword in answers.reads]), _counted_from(now, answers.step))
 
 
-@lru_cache(maxsize=8192)
-def _tried_together(asked: tuple[Asked, ...], values: tuple[tuple[Value, ...] | None, ...], now: datetime | None) -> TriedTogether:
-    """Remembered, as each of them is."""
-    reads, _ = _reads(asked)
-    header = {keyword: said for keyword, said in zip(reads, values, strict=True) if said is not None}
-    tried = tuple(try_on(one, header, now) for one in asked)
-    return TriedTogether(tried=tried, held=all(one.held for one in tried), against=against_text(tried))
+class _Answers:
+    """What came of some conditions, by what a header says of the keywords that they read: the series of many studies say the same."""
+
+    def __init__(self, asked: tuple[Asked, ...]) -> None:
+        self.reads, self.step = _reads(asked)
+        self.of = lru_cache(maxsize=4096)(partial(self._try, asked))
+
+    def _try(self, asked: tuple[Asked, ...], values: tuple[tuple[Value, ...] | None, ...], now: datetime | None) -> TriedTogether:
+        header = {keyword: said for keyword, said in zip(self.reads, values, strict=True) if said is not None}
+        tried = tuple(try_on(one, header, now) for one in asked)
+        return TriedTogether(tried=tried, held=all(one.held for one in tried), against=against_text(tried))
+
+
+_answers = lru_cache(maxsize=256)(_Answers)
 
 
 def against_text(tried: Iterable[Tried]) -> str:
@@ -204,16 +213,28 @@ def try_on(asked: Asked, header: Header, now: datetime | None) -> Tried:
     """The condition, or the block of them, as it was tried on one series; `now` is what WITHIN counts from."""
     if isinstance(asked, Condition):
         return _try_one(asked, header, now)
-    reads, counts = _reads((asked,))
-    return _tried_block(asked, tuple([header.get(keyword) for keyword in reads]), now if counts else None)
+    reads, step = _reads((asked,))
+    return _tried_block(asked, tuple([header.get(keyword) for keyword in reads]), _counted_from(now, step))
 
 
 @lru_cache(maxsize=1024)
-def _reads(asked: tuple[Asked, ...]) -> tuple[tuple[str, ...], bool]:
-    """The keywords of a header that they look at, and whether one of them counts from a moment."""
+def _reads(asked: tuple[Asked, ...]) -> tuple[tuple[str, ...], timedelta | None]:
+    """The keywords of a header that they look at, and from steps of which length they count; None: from no moment."""
     within = list(conditions_in(asked))
     reads = tuple(dict.fromkeys(keyword for one in within for keyword in one.reads))
-    return reads, any(one.operator is ConditionOperator.WITHIN for one in within)
+    return reads, min((_step(one) for one in within if one.operator is ConditionOperator.WITHIN), default=None)
+
+
+def _step(condition: Condition) -> timedelta:
+    """How far apart the moments are between which a condition on a day may hold or not: whole hours from midnight, for hours and days."""
+    return _HOUR if _bound(condition.expected) % _HOUR.total_seconds() == 0 else _INSTANT
+
+
+def _counted_from(now: datetime | None, step: timedelta | None) -> datetime | None:
+    """The last moment at which an answer may have changed: what is remembered of it is of the whole step."""
+    if now is None or step is None:
+        return None
+    return now if step is _INSTANT else now - (now - _FROM) % step
 
 
 @lru_cache(maxsize=8192)
@@ -252,7 +273,7 @@ def _try_one(condition: Condition, header: Header, now: datetime | None) -> Trie
     if condition.keyword in DERIVED:
         return _try_derived(condition, told(Derived(condition.keyword), header))
     values = header.get(condition.keyword)
-    return _tried(condition, values, now if condition.operator is ConditionOperator.WITHIN else None)
+    return _tried(condition, values, _counted_from(now, _step(condition)) if condition.operator is ConditionOperator.WITHIN else None)
 
 
 def _try_derived(condition: Condition, said: Told) -> Tried:
@@ -442,6 +463,7 @@ def try_hours(hours: Hours, came: datetime) -> Tried:
     return Tried(key="hours", expected=hours_text(hours), found=found, held=any(_in_window(one, local) for one in hours.windows))
 
 
+@lru_cache(maxsize=256)
 def hours_text(hours: Hours) -> str:
     """Its windows, for people ("from 22:00 until 06:00 or sat or sun")."""
     return " or ".join(_window_text(one) for one in hours.windows)

@@ -22,7 +22,6 @@ from node.routing.conditions import (
     seconds_of,
     together_text,
     try_hours,
-    try_on,
     try_together,
 )
 
@@ -198,9 +197,9 @@ def _tried(
 ) -> TriedTogether:
     """All that the route asks about one series: `before` its conditions, the conditions, and what is told `behind` them."""
     own = try_together(route.when, view.header, now)
-    first, last = (*before, *_sampled(route, view)), (*behind, *left)
-    if not (first or last):
+    if not (before or behind or left) and route.sample >= 1:
         return own
+    first, last = (*before, *_sampled(route, view)), (*behind, *left)
     against = "; ".join(filter(None, (against_text(first), own.against, against_text(last))))
     return TriedTogether(tried=(*first, *own.tried, *last), held=not against, against=against)
 
@@ -270,7 +269,7 @@ def _try_any(key: str, conditions: Sequence[Asked], counted: Sequence[SeriesView
 
 
 def _fits(conditions: Sequence[Asked], counted: SeriesView, now: datetime) -> bool:
-    return all(try_on(condition, counted.header, now).held for condition in conditions)
+    return try_together(tuple(conditions), counted.header, now).held
 
 
 def about_study(decisions: Iterable[Decision]) -> bool:

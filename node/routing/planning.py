@@ -214,8 +214,7 @@ class JobPlanner:
             )
             judged.update(self._judged(arrival, series, study, tried, now, waits=waits))
             tried = chosen_together(tried, lambda name: self._applications(by_name[name]), gate.slices)
-            in_roles = [_in_role_so(decision, judged) for decision in tried]
-            return [self._gated(_judged_so(decision, judged, said), offered) for decision in in_roles]
+            return [self._gated(_judged_so(_in_role_so(one, judged), judged, said), offered) if one.matched else one for one in tried]
 
         found = in_turn(self._routes, by, lambda route, one: makes_a_job(route, one, offered, self._applications(route)))
         return found, judged, said

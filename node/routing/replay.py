@@ -169,7 +169,12 @@ class Replay:
         self._loaded.study = routed.study
         asked = self._planner.of(routed.arrival, series, routed.calling, routed.at, waits=False)
         before = _by_series(routed.decisions)
-        after = {key: one for key, one in _by_series(asked.decisions).items() if _something_of(one) or key in before}
+        after = {
+            key: one
+            for one in asked.decisions
+            if one.chosen or one.untaken or ((one.route, one.series_instance_uid) in before)
+            for key in ((one.route, one.series_instance_uid),)
+        }
         urgencies = self._urgencies(routed)
         return _Anew(routed=routed, before=before, after=after, jobs=asked.jobs, urgencies=urgencies) if before or after else None
 

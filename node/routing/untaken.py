@@ -178,6 +178,8 @@ def in_one_job(
 
 def with_untaken(decisions: Sequence[Decision], found: Sequence[Untaken]) -> list[Decision]:
     """The decisions, of which those about the nearest series say what becomes of it."""
+    if not found:
+        return list(decisions)
     about: dict[tuple[str, str], list[Untaken]] = {}
     for one in found:
         about.setdefault((one.route.name, one.series_instance_uid), []).append(one)
@@ -256,7 +258,7 @@ def in_turn(
     by_name = {route.name: route for route in first}
     taken: dict[str, str] = {}
     for one in decisions:
-        if one.series_instance_uid not in taken and takes(by_name[one.route], one):
+        if one.matched and one.series_instance_uid not in taken and takes(by_name[one.route], one):
             taken[one.series_instance_uid] = one.route
     place = {route.name: number for number, route in enumerate(routes)}
     return sorted([*decisions, *decided(last, taken)], key=lambda one: place[one.route])
