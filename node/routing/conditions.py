@@ -459,7 +459,7 @@ def duration_text(seconds: float) -> str:
 def try_hours(hours: Hours, came: datetime) -> Tried:
     """Whether a moment (aware) lies in one of the windows."""
     local = came.astimezone(hours.zone)
-    found = f"{WEEKDAYS[local.weekday()]} {local:%Y-%m-%d %H:%M}"
+    found = f"{WEEKDAYS[local.weekday()]} {local.replace(tzinfo=None).isoformat(' ', 'minutes')}"
     return Tried(key="hours", expected=hours_text(hours), found=found, held=any(_in_window(one, local) for one in hours.windows))
 
 

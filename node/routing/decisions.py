@@ -200,8 +200,9 @@ def _tried(
     if not (before or behind or left) and route.sample >= 1:
         return own
     first, last = (*before, *_sampled(route, view)), (*behind, *left)
-    against = "; ".join(filter(None, (against_text(first), own.against, against_text(last))))
-    return TriedTogether(tried=(*first, *own.tried, *last), held=not against, against=against)
+    told = (*first, *own.tried, *last)
+    against = own.against if all(one.held for one in (*first, *last)) else against_text(told)
+    return TriedTogether(tried=told, held=not against, against=against)
 
 
 def _senders(route: Route, peer: str | None, calling: str, called: str, came: datetime | None) -> tuple[Tried, ...]:

@@ -6,6 +6,8 @@ cannot be told is counted: whether there was a prior then, and the urgency of a 
 for as well.
 """
 
+import contextlib
+import gc
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,6 +31,8 @@ from node.routing.series import SeriesContent, contents
 LAST = 200
 """Arrivals that are decided anew where nobody says since when."""
 _PAGE = 200
+_ALLOCATIONS = 100_000
+"""More than a page of small studies makes, and little memory."""
 _TELLING = TELLING | {"SeriesNumber"}
 """What deciding looks at whatever the routes ask (node.routing.gate, node.routing.decisions)."""
 
@@ -146,15 +150,20 @@ class Replay:
 
     def differences(self, since: datetime) -> Iterator[Difference]:
         """Those of all that was complete since then, the oldest first."""
-        last = 0
-        while page := self._history.find(since, self._keywords, after=last, limit=_PAGE):
-            last = page[-1].arrival.id
+        last: int | None = 0
+        while last is not None:
+            last, anew, decided = self._page(since, last)
+            for one in anew:
+                yield from self._of(one, {**one.before, **_by_series(decided.get(one.routed.arrival.id, ()))})
+
+    def _page(self, since: datetime, after: int) -> tuple[int | None, list[_Anew], Mapping[int, Sequence[Decision]]]:
+        """The last arrival of a page behind `after`; those that are decided anew; and what was decided of those that something new came of.
+        None: there is no such page."""
+        with _collecting_rarely():
+            page = self._history.find(since, self._keywords, after=after, limit=_PAGE)
             anew = [one for routed in page if (one := self._anew(routed)) is not None]
             newly = [one.routed.arrival.id for one in anew if one.after.keys() - one.before.keys()]
-            decided = self._history.decided(newly) if newly else {}
-            for one in anew:
-                before = {**one.before, **_by_series(decided[one.routed.arrival.id])} if one.routed.arrival.id in decided else one.before
-                yield from self._of(one, before)
+            return page[-1].arrival.id if page else None, anew, self._history.decided(newly) if newly else {}
 
     def _anew(self, routed: Routed) -> _Anew | None:
         """The arrival as it is decided anew; None where that comes to nothing now, and came to nothing then."""
@@ -169,12 +178,7 @@ class Replay:
         self._loaded.study = routed.study
         asked = self._planner.of(routed.arrival, series, routed.calling, routed.at, waits=False)
         before = _by_series(routed.decisions)
-        after = {
-            key: one
-            for one in asked.decisions
-            if one.chosen or one.untaken or ((one.route, one.series_instance_uid) in before)
-            for key in ((one.route, one.series_instance_uid),)
-        }
+        after = {key: one for key, one in _by_series(asked.decisions).items() if one.chosen or one.untaken or key in before}
         urgencies = self._urgencies(routed)
         return _Anew(routed=routed, before=before, after=after, jobs=asked.jobs, urgencies=urgencies) if before or after else None
 
@@ -289,6 +293,17 @@ def _remembering(application_of: Callable[[str], Application]) -> Callable[[str]
         return found
 
     return remembered
+
+
+@contextlib.contextmanager
+def _collecting_rarely() -> Iterator[None]:
+    """Have the garbage collector walk over what there is seldom: a page is let go as a whole, and holds nothing that refers to itself."""
+    usual = gc.get_threshold()
+    gc.set_threshold(_ALLOCATIONS, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def _something_of(decision: Decision | None) -> bool:
