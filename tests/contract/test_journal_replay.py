@@ -1,8 +1,10 @@
 """Every journal tells again what was decided, page by page, of each study and sender what was routed last."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from node.domain.arrival import Completeness
+from node.domain.route import Withheld
 from tests.unit.journal.story import DECISION, START, Story
 
 KEYWORDS = ("Modality", "Rows")
@@ -47,6 +49,21 @@ def test_pages_follow_each_other_and_end(story: Story) -> None:
     assert [one.arrival.id for one in story.journal.routing_history.find(START, KEYWORDS, after=second.arrival.id, limit=2)] == rows[2:]
     assert story.journal.routing_history.find(START, KEYWORDS, after=rows[2]) == []
     assert [one.arrival.id for one in story.journal.routing_history.find(START + timedelta(minutes=30), KEYWORDS)] == rows[1:]
+
+
+def test_of_what_was_decided_a_page_has_what_came_to_something_and_the_rest_is_told_on_demand(story: Story) -> None:
+    """Chosen, withheld, told of: these are on the page. That nothing came of the other series is there when it is asked for, in order."""
+    nothing = replace(DECISION, series_instance_uid="1.1.2", matched=False, chosen=False, withheld=None, compares=())
+    told = replace(nothing, series_instance_uid="1.1.3", untaken=("heart",))
+    waits = replace(nothing, series_instance_uid="1.1.4", matched=True, withheld=Withheld.WAITS)
+    story.receive(1)
+    arrival = story.arrival("1.1").id
+    story.journal.arrivals.complete(arrival, Completeness.QUIET, story.now)
+    story.journal.routing.route(arrival, [nothing, DECISION, told, waits], [story.job_asked()], "any", story.now)
+    (one,) = story.journal.routing_history.find(START, KEYWORDS)
+    assert one.decisions == (DECISION, told, waits)
+    decided = story.journal.routing_history.decided([arrival, arrival + 1])
+    assert {row: list(of) for row, of in decided.items()} == {arrival: [nothing, DECISION, told, waits]}
 
 
 def _asked(story: Story) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -2,19 +2,20 @@
 
 import hashlib
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.domain.instance import Header, Value
-from node.domain.route import DERIVED, Condition, ConditionOperator, Decision, Preference, Preferred, Route
+from node.domain.route import DERIVED, Condition, ConditionBlock, ConditionOperator, Decision, Junction, Preference, Preferred, Route
 from node.routing.conditions import try_on
 from node.routing.decisions import SeriesView, about_study, decide, seen
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 DAY_S = 86400.0
+HOUR = timedelta(hours=1)
 
 
 def view(uid: str = "1.2", instances: int = 10, /, **header: tuple[Value, ...]) -> SeriesView:
@@ -110,6 +111,23 @@ def test_bounds_are_inclusive_and_hold_for_every_value(operator: ConditionOperat
 def test_within_looks_at_the_day(days: int, date: str, held: bool) -> None:
     """Now is 2026-03-10 12:00 UTC; the days were counted on a calendar."""
     assert holds(when("StudyDate", ConditionOperator.WITHIN, days * DAY_S), StudyDate=(date,)) is held
+
+
+@pytest.mark.parametrize("seconds", [90 * 60.0, 3600.0, 36 * 3600.0, 7 * DAY_S], ids=["90 min", "1 h", "36 h", "7 d"])
+@pytest.mark.parametrize("block", [False, True])
+def test_a_day_that_lay_within_a_duration_a_moment_ago_may_not_any_more(seconds: float, block: bool) -> None:
+    """To the microsecond, asked again and again, whatever is remembered of a moment before or behind: some moment of the day is at most so
+    long ago, and its day may have begun 14 hours ahead of the UTC one."""
+    condition = Condition(keyword="StudyDate", operator=ConditionOperator.WITHIN, expected=(seconds,))
+    asked = ConditionBlock(junction=Junction.ANY, entries=((condition,),)) if block else condition
+    route = Route(name="r", when=(asked,), run=("app",), send=("archive",))
+    begins = datetime(2026, 3, 3, tzinfo=UTC)
+    first, last = begins - timedelta(hours=14), begins + timedelta(days=1, seconds=seconds)
+    instant = timedelta(microseconds=1)
+    moments = [edge + off for edge in (first, last) for off in (-HOUR, -instant, timedelta(0), instant, HOUR, -instant, timedelta(0))]
+    for now in (*moments, *reversed(moments)):
+        decided = decide([route], [view(StudyDate=("20260303",))], peer="ct1", calling="", called="", now=now)
+        assert decided[0].matched is (first <= now < last), now
 
 
 @pytest.mark.parametrize(
