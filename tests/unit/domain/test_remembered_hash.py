@@ -20,8 +20,8 @@ def test_a_condition_that_comes_from_another_process_is_found_among_those_of_thi
     modality = Condition(keyword="Modality", operator=ConditionOperator.EQUALS, expected=("CT",))
     block = ConditionBlock(junction=Junction.ANY, entries=((modality,),))
     assert len({modality, block}) == 2  # both know theirs by now
+    sent = pickle.dumps([modality, block])
     for seed in ("1", "2"):
-        asked = subprocess.run(
-            [sys.executable, "-c", _ASK], input=pickle.dumps([modality, block]), capture_output=True, check=True, env={"PYTHONHASHSEED": seed}
-        )
+        ask = [sys.executable, "-c", _ASK]
+        asked = subprocess.run(ask, input=sent, capture_output=True, check=True, env={"PYTHONHASHSEED": seed})
         assert asked.stdout.decode().strip() == "[True, True]"
