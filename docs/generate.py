@@ -131,12 +131,13 @@ def measurements() -> str:
         "| `volume` | Volume, in cm³. | Voxels, each by the volume that it stands for. | nothing |\n",
     ]
     for kind in KINDS.values():
-        word = f"{{{kind.word}: NUMBER}}" if kind.limit else kind.word
+        word = f"{{{kind.word}: {'NUMBER' if kind.limit else 'VERTEBRA'}}}" if kind.limit or kind.tissue else kind.word
         number = f" The number is {kind.limit}." if kind.limit else ""
         text.append(f"| `{word}` | {kind.says}{number} | {kind.method} | {kind.needs} |\n")
     text.append("\n## Codes\n\n| word | concept | derivation | unit |\n|---|---|---|---|\n")
     for kind in KINDS.values():
-        measure = kind.make(segments=("",), **({"limit": 0} if kind.limit else {}))
+        at = {"vertebra": "", "level": "L3"} if kind.tissue else {}
+        measure = kind.make(segments=("",), **({"limit": 0} if kind.limit else {}), **at)
         for one in measure.concepts(tuple(OF_MODALITY)):
             derivation = "" if one.derivation is None else _coded(one.derivation)
             text.append(f"| `{kind.word}` | {_coded(one.name)} | {derivation} | {one.unit.value} |\n")

@@ -394,8 +394,7 @@ def _codes(words: tuple[str, ...]) -> "Mapping[int, Coded | None]":
 def _measured(words: tuple[str, ...]) -> "Measured":
     """What --measure says."""
     from inference.applications.bundle.manifest import nothing
-    from inference.imaging.measures.measuring import KINDS
-    from node.settings.app_measures import asked_for, measures, mixed, sides
+    from node.settings.app_measures import asked_for, measures, misfit
 
     if not words:
         return nothing
@@ -406,14 +405,12 @@ def _measured(words: tuple[str, ...]) -> "Measured":
         except ValueError as unfit:
             raise WrongWords(f"--measure {word}: {unfit}") from unfit
     asked = list(dict.fromkeys(asked))
-    paired = any(KINDS[each.word].pairs for each in asked)
 
     def made(structures: "Sequence[Structure]") -> "tuple[Measure, ...]":
-        if paired and not sides(structures):
-            raise WrongWords("--measure asymmetry: no structures are the left and the right side of one")
-        if paired and (why := mixed(structures)):
-            raise WrongWords(f"--measure asymmetry: {why}")
-        return measures(asked, {one.label: () for one in structures}, sides(structures))
+        for each in asked:
+            if why := misfit(each, structures):
+                raise WrongWords(f"--measure {each.word}: {why}")
+        return measures(asked, {one.label: () for one in structures}, structures)
 
     return made
 

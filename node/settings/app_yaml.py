@@ -33,7 +33,7 @@ from inference.codes import Code
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects
 from inference.imaging.measures.measuring import KINDS
 from node.domain.errors import ConfigError
-from node.settings.app_measures import OF_EVERY, OF_ONE, VOLUME, Asked, applies, measures, mixed, sides
+from node.settings.app_measures import OF_EVERY, OF_ONE, VOLUME, Asked, applies, measures, misfit
 from node.settings.app_values import (
     ANY,
     AXES,
@@ -333,12 +333,10 @@ def _together(values: Values, nodes: Nodes, here: Here) -> None:
             shown = twice.meaning if isinstance(twice, Code) else twice
             where = "segments" if values["segments"] else "findings"
             raise here.about(where).refuse(BadValue, nodes[where], f'{name} "{shown}" stands there twice')
-    asked = any(KINDS[each.word].pairs for each in values["measure"] if each.word in KINDS)
-    structures = [_structure(one, place) for place, one in enumerate(values["segments"])] if asked else []
-    if asked and not sides(structures):
-        raise here.about("measure").refuse(BadValue, nodes["measure"], "no segments are the left and the right side of one structure")
-    if why := mixed(structures):
-        raise here.about("measure").refuse(BadValue, nodes["measure"], why)
+    structures = [_structure(one, place) for place, one in enumerate(values["segments"])]
+    for each in values["measure"]:
+        if why := misfit(each, structures):
+            raise here.about("measure").refuse(BadValue, nodes["measure"], f"{each.word}: {why}" if each.level else why)
     for name, words in (("measure", values["measure"]), *(("segments", one.measure) for one in values["segments"])):
         vain = next((each.word for each in words if not applies(each, values["accepts"].modality)), None)
         if vain is not None:
@@ -423,7 +421,7 @@ def _declared(said: _App) -> Declared:
             for one in said.findings
         ),
         volumes=Asked(word=VOLUME) in said.measure,
-        measures=measures(said.measure, {one.label: one.measure for one in said.segments}, sides(structures)),
+        measures=measures(said.measure, {one.label: one.measure for one in said.segments}, structures),
         licences=said.licence,
         attribution=said.attribution,
         grade=said.grade,

@@ -279,3 +279,65 @@ def of_kidneys(paths: list[Path], volume: Volume, measures: Sequence[Measure], f
         name="all", kinds=frozenset({Kind.SEG, Kind.SR, Kind.DETECTIONS, Kind.NARRATIVE, Kind.SC}), languages=(Language.CHINESE,)
     )
     return findings, made.save(encode(made.encoding(paths, findings, volume=volume, application=application, profiles=(profile,))), folder)
+
+
+TORSO = {
+    "aorta": Code("15825003", "SCT", "Aorta"),
+    "bone": Code("36470004", "SCT", "L3 vertebra"),
+    "muscle": Code("68455001", "SCT", "Iliopsoas muscle"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.peers
+def test_a_vessel_and_the_muscle_at_a_vertebra_become_objects(tmp_path: Path) -> None:
+    """An aorta of 16 mm and a muscle of 2.16 cm² on CT: calibre, area and centroids in reports that validators take, in both languages."""
+    z, y, x = np.ogrid[:30, :60, :60]
+    everywhere = np.zeros((30, 60, 60), np.bool_)
+    masks = {
+        "aorta": everywhere | ((y - 20) ** 2 + (x - 20) ** 2 <= 8**2),
+        "bone": everywhere | ((abs(z - 14) < 5) & (abs(y - 40) < 5) & (abs(x - 30) < 5)),
+        "muscle": everywhere | ((y >= 35) & (y < 47) & (x >= 40) & (x < 58) & (z > 3)),
+    }
+    affine = made.axes((1, 0, 0), (0, 1, 0), (0, 0, 2.0))
+    paths = write_series(np.full((30, 60, 60), 50, np.int16), affine, tmp_path / "ct", modality="CT", extra={"SliceThickness": "2"})
+    volume = assemble(paths)
+    measures = (
+        KINDS["calibre"].make(segments=("aorta",)),
+        KINDS["muscle_area"].make(segments=("muscle",), vertebra="bone", level="L3"),
+        KINDS["centroid"].make(segments=tuple(TORSO)),
+    )
+    segments = tuple(
+        Segment(label=label, mask=mask, category=codes.ANATOMICAL_STRUCTURE, type=TORSO[label], rgb=(9, 90, 200))
+        for label, mask in masks.items()
+    )
+    outputs = (*(SegmentOutput(label=label, type=code) for label, code in TORSO.items()), *measured_outputs(measures, TORSO, ("CT",)))
+    application = Application(
+        name="torso",
+        version="1.0.0",
+        title="Torso",
+        accepts=Accepts(modality=("CT",)),
+        models=(),
+        outputs=outputs,
+        analyse=lambda subject, infer: Findings(segments=segments),
+        measures=measures,
+    )
+    findings = analyse(application, volume, NotAsked(), [pydicom.dcmread(path, stop_before_pixels=True) for path in paths])
+    assert findings.remarks == ()
+    kinds = frozenset({Kind.SEG, Kind.SR, Kind.DETECTIONS, Kind.NARRATIVE})
+    profile = Profile(name="all", kinds=kinds, languages=(Language.ENGLISH, Language.CHINESE))
+    encoding = made.encoding(paths, findings, volume=volume, application=application, profiles=(profile,))
+    objects = made.save(encode(encoding), tmp_path / "results")
+    assert [fault for path in objects for fault in validators.faults_of(path, report=modality_of(path) == "SR")] == []
+    reports = [path for path in objects if modality_of(path) == "SR"]
+    told = numbers(reports)
+    method = "Circle of the area of cross-sections along the centreline"
+    for derivation in ("255605001", "373098007", "56851009"):
+        assert told["81827009", derivation] == (pytest.approx(16, abs=0.4), "mm", method)
+    # 12 rows of 18 mm
+    assert told["MUSCLE-AREA-L3", ""][:2] == (pytest.approx(2.16), "cm2")
+    text = sentences(reports)
+    assert re.search(r"minimum diameter 1[56][.\d]* mm; mean diameter 1[56][.\d]* mm; maximum diameter 1[56][.\d]* mm", text)
+    assert "area of muscle at L3 2.16 cm²" in text
+    assert "centroid: mean place of the voxels, by the volume they stand for" in text
+    assert "L3水平肌肉面积 2.16 cm²" in text

@@ -99,6 +99,8 @@ class Kind:
         What its number is ("in HU"); "" of a measure without one.
     pairs
         It compares two sides: it is made of each pair of segments of one code, left and right.
+    tissue
+        SNOMED CT codes of the segments that it is made of, at the vertebra that it is declared with; none of another measure.
     """
 
     word: str
@@ -108,6 +110,7 @@ class Kind:
     needs: str = "nothing"
     limit: str = ""
     pairs: bool = False
+    tissue: frozenset[str] = frozenset()
 
 
 class SegmentedImages:

@@ -7,14 +7,13 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from inference.findings import Findings, Location, Measurement
-from inference.imaging.measures import calcium, calibre, lengths, points, sides, uptake, values
+from inference.imaging.measures import calcium, calibre, composition, lengths, points, sides, uptake, values
 from inference.imaging.measures.measure import Kind, Measure, SegmentedImages, Unmeasured
 from inference.imaging.subject import Subject
 from inference.translatable import Translatable, listed, say
 
-KINDS: Mapping[str, Kind] = {
-    kind.word: kind for kind in (*values.KINDS, *lengths.KINDS, *points.KINDS, *calibre.KINDS, *uptake.KINDS, *sides.KINDS, *calcium.KINDS)
-}
+_FAMILIES = (values, lengths, points, calibre, uptake, sides, calcium, composition)
+KINDS: Mapping[str, Kind] = {kind.word: kind for family in _FAMILIES for kind in family.KINDS}
 """Every measure by its word in app.yaml, in the order in which they are listed."""
 
 MEASURES: Mapping[str, Any] = {kind.make.__name__: kind.make for kind in KINDS.values()}

@@ -182,8 +182,15 @@ _SHARE = re.compile(rf"(LT|GT)(-?[0-9.]+)-({'|'.join(_UNITS)})")
 """The code of a share of a volume below or above a threshold, which it says (`inference.imaging.measures.values`)."""
 
 
+_AREA = re.compile(r"(MUSCLE|FAT)-AREA-([CTL]\d+)")
+"""The code of an area at a vertebra (`inference.imaging.measures.composition`)."""
+
+
 def chinese(value: str, scheme: str) -> str | None:
     """The term; None where nobody has translated the concept."""
+    area = _AREA.fullmatch(value) if scheme == "99HILUM" else None
+    if area is not None:
+        return f"{area[2]}水平{'肌肉' if area[1] == 'MUSCLE' else '脂肪'}面积"
     share = _SHARE.fullmatch(value) if scheme == "99HILUM" else None
     if share is not None:
         side, limit, unit = share.groups()

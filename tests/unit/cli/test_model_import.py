@@ -8,8 +8,10 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
+from inference.applications.bundle.manifest import application_of, from_text
 from inference.applications.bundle.nnunet import importing as nnunet_importing
 from inference.applications.bundle.nnunet.checkpoint import Checkpoint
+from inference.applications.port import LocationOutput, MeasurementOutput
 from inference.engines.file_import import ModelFile, Source
 from inference.engines.port import ModelRef
 from inference.engines.repository import Entry
@@ -52,7 +54,9 @@ def test_what_cannot_be_measured_is_said_before_anything_is_imported(run: Run, t
         (("mean=3",), '"mean" takes no number'),
         (("share_below",), '"share_below" needs its number, in HU'),
         (("share_below=low",), '"low" is no number'),
-        (("asymmetry",), "no structures are the left and the right side of one"),
+        (("asymmetry",), "no segments are the left and the right side of one structure"),
+        (("muscle_area=L9",), '"muscle_area" needs its vertebra, one from C1 to C7'),
+        (("muscle_area=L3",), "--measure muscle_area: no segment is the vertebra L3"),
         (("agatston",), "it declares that the Agatston score is measured, which no MR image has"),
     ):
         answer = run(*words, "--modality", "MR", *(one for each in measure for one in ("--measure", each)))
@@ -141,6 +145,27 @@ def test_what_is_measured_of_an_nnunet(run: Run, tmp_path: Path, written: list[M
         {},
         [{"name": "Mean", "segments": [*labels]}, {"name": "Asymmetry", "segments": ["left kidney", "right kidney"]}],
     )
+
+
+def test_muscle_at_a_vertebra_is_measured_of_what_is_muscle(run: Run, tmp_path: Path, written: list[Mapping[str, bytes]]) -> None:
+    """The codes tell which labels are: the iliopsoas, and not the liver; and which is the vertebra. Points are declared of every label."""
+    labels = {"vertebrae_L3": 1, "iliopsoas_left": 2, "liver": 3, "iliopsoas_right": 4}
+    folder = tmp_path / "Dataset321_Made" / "nnUNetTrainer__nnUNetPlans__3d_fullres"
+    (folder / "fold_0").mkdir(parents=True)
+    (folder / "plans.json").write_text(json.dumps(plans()))
+    said = dataset() | {"channel_names": {"0": "CT"}, "labels": {"background": 0, **labels}}
+    (folder / "dataset.json").write_text(json.dumps(said))
+    (folder / "fold_0" / "checkpoint_final.pth").write_text("3d_fullres")
+    asked = ("--orientation", "LPS", "--no-tune", "--repository", str(tmp_path / "models"))
+    run("models", "import", str(folder), *asked, "--measure", "muscle_area=L3", "--measure", "centroid")
+    (files,) = written
+    centroids, muscle = json.loads(files["application.json"])["measures"]
+    assert centroids == {"name": "Centroid", "segments": ["vertebrae L3", "iliopsoas left", "liver", "iliopsoas right"]}
+    muscles = ["iliopsoas left", "iliopsoas right"]
+    assert muscle == {"name": "MuscleArea", "segments": muscles, "vertebra": "vertebrae L3", "level": "L3"}
+    outputs = application_of(from_text(files["application.json"], "application.json")).outputs
+    assert {one.finding.meaning for one in outputs if isinstance(one, LocationOutput)} == {"L3 vertebra", "Iliopsoas muscle", "Liver"}
+    assert "MUSCLE-AREA-L3" in {one.name.value for one in outputs if isinstance(one, MeasurementOutput)}
 
 
 def test_explain_says_what_an_imported_model_would_measure(run: Run, place: Path) -> None:

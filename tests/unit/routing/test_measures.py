@@ -12,6 +12,8 @@ from inference import codes
 from inference.applications.port import Accepts, Application
 from inference.findings import Findings, Segment
 from inference.imaging.measures.calcium import Agatston
+from inference.imaging.measures.calibre import Calibre
+from inference.imaging.measures.composition import FatArea
 from inference.imaging.measures.lengths import AxialDiameter, LongestDiameter
 from inference.imaging.measures.measure import Measure
 from inference.imaging.measures.measuring import measured
@@ -37,6 +39,7 @@ MEASURES: tuple[Measure, ...] = (
     Centroid(segments=ONE),
     DiameterEnds(segments=ONE),
     AxialDiameterEnds(segments=ONE),
+    Calibre(segments=ONE),
 )
 AXIAL, CORONAL = np.diag([3.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]], np.diag([1.0, 3.0, 1.0, 1.0])[[1, 0, 2, 3]]
 NATIVE = {"KVP": "120", "SliceThickness": "3"}
@@ -132,6 +135,21 @@ def test_what_stands_in_no_header_that_is_kept_is_left_open(tmp_path: Path) -> N
         (dataset := dcmread(path)).Units = "GML"
         dataset.save_as(path)
     assert foreseen(application("PT", (largest,)), view_of(files))[0].made is True
+
+
+@pytest.mark.parametrize(
+    ("affine", "extra", "reason"),
+    [
+        (AXIAL, NATIVE, ""),
+        (CORONAL, NATIVE, "the slices are not axial"),
+        (AXIAL, {"RescaleType": "US"}, "the values of these images are US, not HU"),
+    ],
+)
+def test_headers_tell_whether_fat_can_be_told_at_a_vertebra(affine: Any, extra: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    """Slices and units; whether the vertebra is there is found out in the images."""
+    measure = FatArea(segments=ONE, vertebra="bone", level="L3")
+    (found,) = foreseen(application("CT", (measure,)), view_of(came(tmp_path, "CT", affine, **extra)))
+    assert (found.words, found.made, found.reason) == ("the area of fat at L3", not reason, reason)
 
 
 def test_an_application_that_declares_nothing_foresees_nothing(tmp_path: Path) -> None:
