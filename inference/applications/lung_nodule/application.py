@@ -21,6 +21,8 @@ from inference.applications.lung_nodule.follow_up import (
     not_for,
     solid_part_mm,
 )
+from inference.applications.lung_nodule.lung_rads import SOURCE as SCREENING
+from inference.applications.lung_nodule.lung_rads import screened
 from inference.applications.lung_nodule.preparing import AIR_HU, WINDOW_HU, PreparedLungs
 from inference.applications.port import (
     Accepts,
@@ -176,6 +178,15 @@ def _recommended(listed: Sequence[Candidate], decided: Sequence[FollowUp], volum
             recommended=one.row.recommended,
         )
     yield say("Follow-up is by the table of the {source}.", source=SOURCE)
+    if (most := screened(listed)) is not None:
+        yield say(
+            "Were this a first screening CT, the most suspicious by size and density alone would be nodule {number}, category {category}: "
+            "{managed} ({source}); calcium, fat, its place and growth, which change categories, are not judged.",
+            number=str(most.nodule + 1),
+            category=most.named,
+            managed=most.most.managed,
+            source=SCREENING,
+        )
 
 
 def _approximate(listed: Sequence[Candidate], volume: Volume) -> Iterator[Translatable]:

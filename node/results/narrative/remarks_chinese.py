@@ -147,6 +147,16 @@ REMARKS: Mapping[str, str] = {
     " (the age is not in the images)": "（图像信息中无年龄）",
     "Nodule {number}, {meaning}: {recommended}.": "结节{number}，{category}：{recommended}。",
     "Follow-up is by the table of the {source}.": "随访建议依据{source}。",
+    "Were this a first screening CT, the most suspicious by size and density alone would be nodule {number}, category {category}: "
+    "{managed} ({source}); calcium, fat, its place and growth, which change categories, are not judged.": (
+        "若为首次筛查CT，仅按大小及密度，最可疑者为结节{number}，分类{category}：{managed}（{source}）；钙化、脂肪、部位及生长情况会改变分类，未作判断。"
+    ),
+    "low-dose CT at 12 months": "12个月后低剂量CT",
+    "low-dose CT at 6 months": "6个月后低剂量CT",
+    "low-dose CT at 3 months; PET/CT may be considered with 8 mm or more of solid": ("3个月后低剂量CT；实性成分达8 mm者可考虑PET/CT"),
+    "diagnostic CT, PET/CT with 8 mm or more of solid, tissue sampling or referral": (
+        "诊断性CT、PET/CT（实性成分达8 mm者）、组织取样或转诊"
+    ),
     "low risk: {low}; high risk: {high}": "低危：{low}；高危：{high}",
     "no routine follow-up": "无需常规随访",
     "optional CT at 12 months": "可选择12个月后复查CT",

@@ -103,6 +103,19 @@ def test_the_follow_up_stands_at_the_nodule_that_decides_it() -> None:
         assert words in said
 
 
+def test_what_a_first_screening_would_call_the_most_suspicious_stands_in_one_remark() -> None:
+    """The solid ball of 20 mm: 4B by size and density alone, with source and what is not judged; where no follow-up is given, nothing."""
+    remarks = found().remarks
+    (said,) = [remark for remark in remarks if "Lung-RADS" in remark]
+    solids = [place for place, one in enumerate(found().locations, 1) if one.qualities[0].value.value == SOLID]
+    assert said.startswith("Were this a first screening CT, the most suspicious by size and density alone would be nodule ")
+    assert f"nodule {solids[0]}, category 4B: diagnostic CT" in said
+    assert "J Am Coll Radiol 2024;21:473-488" in said
+    assert said.endswith("calcium, fat, its place and growth, which change categories, are not judged.")
+    for none in (found(()), found(BALLS, 34)):
+        assert not any("Lung-RADS" in remark for remark in none.remarks)
+
+
 @pytest.mark.parametrize("years", [60, None])
 def test_for_whom_it_is_not_stands_before_what_is_recommended(years: int | None) -> None:
     """What it learned from, and for whom the guideline is, stand in lines that every page has for remarks; what is recommended follows."""
