@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A code value in a coding scheme with its meaning (PS3.3 8.8); `scheme` is "SCT", "DCM" or "UCUM"."""
+    """A code value in a coding scheme with its meaning (PS3.3 8.8); `scheme` is "SCT", "DCM", "LN" or "UCUM"."""
 
     value: str
     scheme: str
@@ -28,6 +28,7 @@ HEAD = Code("69536005", "SCT", "Head")
 BRAIN_VENTRICLE = Code("35764002", "SCT", "Brain ventricle")
 MENINGES = Code("1231004", "SCT", "Meninges")
 CHEST = Code("51185008", "SCT", "Chest")
+LEFT_VENTRICLE = Code("87878005", "SCT", "Left ventricle")
 
 LEFT = Code("7771000", "SCT", "Left")
 RIGHT = Code("24028007", "SCT", "Right")
@@ -41,6 +42,11 @@ LONG_AXIS = Code("103339001", "SCT", "Long axis")
 SHORT_AXIS = Code("103340004", "SCT", "Short axis")
 DIAMETER = Code("81827009", "SCT", "Diameter")
 MEAN = Code("373098007", "SCT", "Mean")
+# of the heart (PS3.16 CID 3468, 3469, 3835, 12304)
+END_DIASTOLIC_VOLUME = Code("8821-1", "LN", "Left Ventricular ED Volume")
+END_SYSTOLIC_VOLUME = Code("8823-7", "LN", "Left Ventricular ES Volume")
+STROKE_VOLUME = Code("90096001", "SCT", "Stroke Volume")
+EJECTION_FRACTION = Code("70822001", "SCT", "Cardiac ejection fraction")
 
 CUBIC_CENTIMETRE = Code("cm3", "UCUM", "cubic centimeter")
 HOUNSFIELD_UNIT = Code("[hnsf'U]", "UCUM", "Hounsfield unit")

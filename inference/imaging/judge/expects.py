@@ -104,6 +104,8 @@ class Expects:
     shown
         What of the part the application looks for in the pixels, and declines without, in a few words for operators. Headers that name the
         part twice are believed.
+    own_borders
+        The application itself says where what it marks goes on beyond the images: borders are not looked at.
     """
 
     part: BodyPart | None = None
@@ -114,3 +116,4 @@ class Expects:
     native: bool = False
     measured: str = ""
     shown: str = ""
+    own_borders: bool = False

@@ -111,7 +111,8 @@ class Judge:
         volume = volume_of(self._subject)
         if volume is None:
             return findings
-        cut = {segment.label: met for segment in findings.segments if (met := borders_met(volume, segment.mask))}
+        looked_at = () if self._expects.own_borders else findings.segments
+        cut = {segment.label: met for segment in looked_at if (met := borders_met(volume, segment.mask))}
         doubted = tuple(self._other_form(marked, volume, findings.segments, cut) for marked in self._expects.marked)
         sizes = [
             unusual(plausible, volume_cm3, volume.patient_years, part_only=not self._whole or _part_only(plausible.segments, cut))

@@ -39,6 +39,19 @@ REMARKS: Mapping[str, str] = {
     "The {most} largest of {found} are listed; the others are {rest} cm³ together and show on the map.": (
         "共检出{found}个，列出其中最大的{most}个；其余合计{rest} cm³，见分布图。"
     ),
+    # left-ventricle
+    "The cavity goes on to the last slice at the base: no image shows where the ventricle ends, and volumes are at least those told.": (
+        "心腔延续至心底侧最外一层：图像未显示心室终止处，所示容积为下限值。"
+    ),
+    "{which}: phase {phase} of {phases}, slices {first} to {last} of {slices} count.": (
+        "{which}：第{phase}期（共{phases}期），计入第{first}至{last}层（共{slices}层）。"
+    ),
+    "{which}: what is marked on slices {left} does not lie over the rest, or is too large beside it, and does not count.": (
+        "{which}：第{left}层的标记与其余层面不重叠或相对过大，不计入。"
+    ),
+    "End-diastole (the largest volume)": "舒张末期（容积最大）",
+    "End-systole (the smallest volume)": "收缩末期（容积最小）",
+    "The papillary muscles count as cavity.": "乳头肌计入心腔。",
     # measures
     "Not measured: {what}, because {why}.": "未测量：{what}。原因：{why}。",
     "the mean value": "平均值",

@@ -219,6 +219,7 @@ NOUNS: Mapping[str, str] = {
     "ct-head-bleed": "颅内出血",
     "ct-lung": "肺体积",
     "hippocampus": "海马体积",
+    "left-ventricle": "左心室功能",
     "lung-nodule": "肺结节",
     "mr-brain": "颅内容积",
     "mr-denoise": "头部MR降噪",

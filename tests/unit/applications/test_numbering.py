@@ -12,6 +12,7 @@ BUILT_IN = (
     "ct-head-bleed",
     "ct-lung",
     "hippocampus",
+    "left-ventricle",
     "lung-nodule",
     "mr-brain",
     "mr-denoise",

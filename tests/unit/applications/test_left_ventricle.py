@@ -1,0 +1,227 @@
+"""left-ventricle: volumes and ejection fraction of a made heart, whatever form it comes in, which slices count, and what is declined.
+
+The network is a threshold here: blood was drawn bright. What is judged is all that stands around it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inference import codes
+from inference.applications.analysing import analyse
+from inference.applications.catalog import load
+from inference.applications.left_ventricle.cavity import cavity
+from inference.applications.left_ventricle.errors import NoBeatingVentricle, NotShortAxis, VentricleCut
+from inference.applications.left_ventricle.preparing import PIXEL_MM, WINDOW, prepare
+from inference.applications.port import ModelRef, Tensors
+from inference.engines.port import Call
+from inference.findings import Findings
+from inference.imaging.errors import PhasesMissing
+from inference.imaging.subject import Clock, Phases, Takes, Timing
+from inference.imaging.subjects import subjects
+from inference.imaging.volume import SliceSource, Volume
+from tests.lab import cine
+
+APPLICATION = load("left-ventricle")
+OBLIQUE = cine.AFFINE[:3, :3] / np.linalg.norm(cine.AFFINE[:3, :3], axis=0)
+FORMS = {"one series": cine.one_series, "a series a slice": cine.series_a_slice, "enhanced": cine.enhanced}
+
+
+@dataclass(frozen=True, slots=True)
+class Blood:
+    """An `Infer` that takes for blood what is brighter than half-way between dark and bright, on slices that have contrast."""
+
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> Mapping[str, NDArray[Any]]:
+        (image,) = tensors.values()
+        assert image.shape == (1, 1, *WINDOW)
+        low, high = float(image.min()), float(image.max())
+        # an even slice beside what is outside of the images has contrast, too
+        blood = (image[:, 0] > (low + high) / 2) & (image[:, 0] > 3)
+        return {"OUTPUT__0": np.stack([np.where(blood, 0, 1), np.where(blood, 1, 0)], axis=1).astype(np.float32)}
+
+    def at_once(self, model: ModelRef) -> int:
+        return 1
+
+    def call_of(self, model: ModelRef) -> Call | None:
+        return None
+
+
+def heart(
+    *,
+    ejected: float = 0.6,
+    half_axes_mm: tuple[float, float, float] = (44.0, 27.0, 24.0),
+    slices: int = 13,
+    step_mm: float = 10.0,
+    middle: float = 6.0,
+    phases: int = 10,
+    pixel_mm: float = PIXEL_MM,
+    at: tuple[float, float] = (70.0, 66.0),
+    axes: NDArray[np.float64] = OBLIQUE,
+) -> Phases:
+    """An ellipsoid of blood over the beat on oblique slices with gaps, largest in the first phase, smallest half-way.
+
+    Its half axes run along the stack, down and across; all of them shrink alike, so that the volume is known without a voxel counted.
+    """
+    rows, columns = 150, 140
+    affine = np.eye(4)
+    affine[:3, :3] = axes * np.array((step_mm, pixel_mm, pixel_mm))
+    z, y, x = np.mgrid[:slices, :rows, :columns].astype(np.float64)
+    made = []
+    for phase in range(phases):
+        scale = (1 - ejected * (1 - abs(2 * phase / phases - 1))) ** (1 / 3)
+        a, b, c = (half * scale for half in half_axes_mm)
+        inside = ((z - middle) * step_mm / a) ** 2 + ((y - at[0]) * pixel_mm / b) ** 2 + ((x - at[1]) * pixel_mm / c) ** 2 <= 1
+        made.append(
+            Volume(
+                voxels=np.where(inside, cine.BLOOD, cine.MYOCARDIUM).astype(np.int16),
+                affine=affine,
+                sources=tuple(SliceSource(sop_instance_uid=f"1.2.{phase}.{slice_}", sop_class_uid="1.2") for slice_ in range(slices)),
+                modality="MR",
+                study_instance_uid="1.2.3",
+                series_instance_uid="1.2.3.4",
+                frame_of_reference_uid="1.2.3.5",
+            )
+        )
+    timing = Timing(clock=Clock.HEART, attribute="TriggerTime", unit="ms", values=tuple(80.0 * phase for phase in range(phases)))
+    return Phases(volumes=tuple(made), timing=timing)
+
+
+def numbers(findings: Findings) -> dict[str, float]:
+    return {one.name.meaning: one.value for one in findings.measurements}
+
+
+@pytest.mark.parametrize("pixel_mm", [PIXEL_MM, 0.9, 1.9])
+def test_an_ellipsoid_has_the_volume_and_the_fraction_that_geometry_gives(pixel_mm: float) -> None:
+    """4/3 π a b c within what discs 10 mm apart can tell; the fraction is that by which it was made to shrink, whatever the pixels."""
+    phases = heart(pixel_mm=pixel_mm)
+    said = numbers(analyse(APPLICATION, phases, Blood()))
+    true_ml = 4 / 3 * np.pi * 44 * 27 * 24 / 1000
+    assert said["Left Ventricular ED Volume"] == pytest.approx(true_ml, rel=0.03)
+    assert said["Left Ventricular ES Volume"] == pytest.approx(0.4 * true_ml, rel=0.04)
+    assert said["Stroke Volume"] == pytest.approx(said["Left Ventricular ED Volume"] - said["Left Ventricular ES Volume"])
+    assert said["Cardiac ejection fraction"] == pytest.approx(60, abs=1.5)
+
+
+def test_discs_are_as_thick_as_slices_are_apart() -> None:
+    """The same masks on slices twice as far apart: twice the volume, the same fraction; gaps belong to the slices beside them."""
+    near = heart()
+    far = replace(near, volumes=tuple(replace(one, affine=one.affine @ np.diag((2.0, 1, 1, 1))) for one in near.volumes))
+    once, twice = (numbers(analyse(APPLICATION, one, Blood())) for one in (near, far))
+    assert twice["Left Ventricular ED Volume"] == pytest.approx(2 * once["Left Ventricular ED Volume"])
+    assert twice["Cardiac ejection fraction"] == pytest.approx(once["Cardiac ejection fraction"])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_heart_in_every_form_is_the_same(form: str, tmp_path: Path) -> None:
+    """One series, a series a slice, one enhanced instance: the blood that was drawn, within what the window's pixels tell."""
+    made = FORMS[form](tmp_path)
+    uid = "1.2.826.0.1.2.2" if form == "a series a slice" else ""
+    subject = subjects(Takes.PHASES, "refuse", made.files, uid)[0].subject
+    assert isinstance(subject, Phases)
+    findings = analyse(APPLICATION, subject, Blood())
+    largest, smallest = max(made.volumes_cm3), min(made.volumes_cm3)
+    said = numbers(findings)
+    assert said["Left Ventricular ED Volume"] == pytest.approx(largest, rel=0.03)
+    assert said["Cardiac ejection fraction"] == pytest.approx(100 * (1 - smallest / largest), abs=1.5)
+    assert [one.phase for one in findings.segments] == list(range(cine.PHASES))
+    disagreeing = [np.count_nonzero(one.mask != made.blood[phase]) for phase, one in enumerate(findings.segments)]
+    assert max(disagreeing) < 0.06 * np.count_nonzero(made.blood[cine.SMALLEST])
+    of_phase = {one.name: {image // cine.SLICES for image in one.images} for one in findings.measurements}
+    assert of_phase[codes.END_DIASTOLIC_VOLUME] == {cine.LARGEST}
+    assert of_phase[codes.END_SYSTOLIC_VOLUME] == {cine.SMALLEST}
+    assert of_phase[codes.EJECTION_FRACTION] == {cine.LARGEST, cine.SMALLEST}
+
+
+def test_the_reader_is_told_which_phases_and_which_slices_count() -> None:
+    """Counted from 1, as people do."""
+    said = " ".join(analyse(APPLICATION, heart(), Blood()).remarks)
+    assert "End-diastole (the largest volume): phase 1 of 10, slices 3 to 11 of 13 count." in said
+    assert "End-systole (the smallest volume): phase 6 of 10, slices 4 to 10 of 13 count." in said
+    assert "at least" not in said
+
+
+def test_a_stack_that_begins_within_the_base_gives_volumes_of_at_least() -> None:
+    """The widest slice is the first: what is beyond it nobody sees, and the reader is told; the fraction is of what is there."""
+    findings = analyse(APPLICATION, heart(middle=0.0, slices=8), Blood())
+    at_least = {one.name.meaning: one.at_least for one in findings.measurements}
+    assert at_least == {
+        "Left Ventricular ED Volume": True,
+        "Left Ventricular ES Volume": True,
+        "Stroke Volume": False,
+        "Cardiac ejection fraction": False,
+    }
+    (caution,) = findings.cautions
+    assert "no image shows where the ventricle ends" in caution.sentence
+
+
+def part(rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.bool_]:
+    """A rectangle on a slice of 40 by 40 pixels."""
+    mask = np.zeros((40, 40), dtype=np.bool_)
+    mask[slice(*rows), slice(*columns)] = True
+    return mask
+
+
+def test_what_lies_elsewhere_or_is_too_large_does_not_count() -> None:
+    """An atrium that is wider than the ventricle, a stomach beside it, a speck on the ventricle's slice; the slices are named."""
+    ventricle = part((10, 20), (10, 20))
+    atrium, stomach, tip = part((5, 25), (5, 25)), part((30, 38), (30, 38)), part((13, 16), (13, 16))
+    slices = np.stack([atrium, ventricle | part((35, 36), (0, 8)), part((9, 20), (9, 20)), ventricle, tip, stomach])
+    found = cavity(slices[1:], pixel_mm2=4.0)
+    assert (found.first, found.last, found.left_out) == (0, 3, (4,))
+    assert np.array_equal(found.mask[0], ventricle)
+    # of two chambers the wider one is the widest slice: it is what a ventricle cannot be beside its neighbour
+    assert cavity(slices, pixel_mm2=4.0).left_out == (5,)
+    assert cavity(np.zeros_like(slices), pixel_mm2=4.0).first == -1
+
+
+def turned(degrees_from_z: float) -> NDArray[np.float64]:
+    """Axes of slices whose normal is so far from the patient's own, in the plane through the ears and the feet."""
+    angle = np.radians(degrees_from_z)
+    normal, down = np.array((np.sin(angle), 0, np.cos(angle))), np.array((0.0, 1.0, 0.0))
+    return np.stack([normal, down, np.cross(normal, down)], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("made", "error", "words"),
+    [
+        (lambda: heart(axes=turned(0)), NotShortAxis, "64 degrees from the long axis"),
+        (lambda: heart(axes=turned(45)), NotShortAxis, "at most 45 are a short axis"),
+        (lambda: heart(slices=6, middle=2.5, half_axes_mm=(70, 27, 24)), VentricleCut, "the stack ends before the apex"),
+        (lambda: heart(at=(70, 20)), VentricleCut, "reaches the border of what the network sees"),
+        (lambda: heart(at=(10, 66), pixel_mm=1.2), VentricleCut, "reaches the border of what the network sees"),
+        (lambda: heart(ejected=0.0), NoBeatingVentricle, "nothing that is marked beats"),
+        (lambda: heart(half_axes_mm=(44, 8, 6)), NoBeatingVentricle, "9 ml, and a ventricle has 15 to 700"),
+        (lambda: heart(half_axes_mm=(12, 30, 30)), NoBeatingVentricle, "on 3 neighbouring slices"),
+        (lambda: heart(ejected=0.9999), NoBeatingVentricle, "nothing is marked in phase 6"),
+    ],
+    ids=["axial", "along the axis", "short", "off the window", "off the images", "phantom", "vessel", "ball", "emptied"],
+)
+def test_what_is_no_whole_beating_ventricle_is_declined(made: Callable[[], Phases], error: type[Exception], words: str) -> None:
+    """A sentence with the reason, and no number."""
+    with pytest.raises(error, match=words):
+        analyse(APPLICATION, made(), Blood())
+
+
+def test_a_slice_without_its_images_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    """One image of the stack did not come."""
+    files = cine.one_series(tmp_path).files
+    with pytest.raises(PhasesMissing, match="1 of 6 slices have not 8 images"):
+        subjects(Takes.PHASES, "refuse", files[:-1], "")
+
+
+def test_masks_go_through_the_window_and_back_unchanged() -> None:
+    """At the window's own pixels nothing is lost; every slice has mean 0 and deviation 1, whatever its scale."""
+    phases = heart()
+    louder = replace(phases, volumes=tuple(replace(one, voxels=3 * one.voxels) for one in phases.volumes))
+    prepared = prepare(phases)
+    assert prepared.images.shape == (10, 13, *WINDOW)
+    np.testing.assert_allclose(prepared.images, prepare(louder).images, atol=1e-4)
+    labels = (phases.volumes[0].voxels > 500).astype(np.uint8)
+    back = prepared.back(np.where(prepared.onto(labels) > 0, 1.0, -1.0).astype(np.float32)) > 0
+    # a grid of even and one of odd sides lie half a pixel apart
+    assert np.count_nonzero(back != (labels > 0)) <= 0.05 * np.count_nonzero(labels)
