@@ -61,6 +61,7 @@ _PARTS = {
         "docs/howto/train-a-regression",
         "docs/howto/chest-xray",
         "docs/howto/head-bleed",
+        "docs/howto/left-ventricle",
         "docs/howto/lung-nodule",
         "docs/howto/nodule-data",
         "docs/howto/restore",

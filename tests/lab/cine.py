@@ -55,6 +55,17 @@ def one_series(folder: Path, *, beats_ms: Sequence[float] = (BEAT_MS,) * SLICES,
     return _classic(folder, None, beats_ms, said)
 
 
+def with_grain(made: Cine) -> Cine:
+    """The same files with noise, as images have it: what has two values only is taken for a drawing, and declined."""
+    rng = np.random.default_rng(0)
+    for path in made.files:
+        dataset = pydicom.dcmread(path)
+        pixels = dataset.pixel_array
+        dataset.PixelData = (pixels + rng.integers(-30, 31, pixels.shape)).astype(pixels.dtype).tobytes()
+        dataset.save_as(path)
+    return made
+
+
 def series_a_slice(folder: Path, *, beats_ms: Sequence[float] = (BEAT_MS,) * SLICES, **said: str) -> Cine:
     """A series for each slice, numbered from 11 on, as scanners send breath-holds."""
     return _classic(folder, 11, beats_ms, said)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from inference import codes
 from inference.applications.left_ventricle.cavity import Cavity, cavity
 from inference.applications.left_ventricle.errors import NoBeatingVentricle, NotShortAxis, VentricleCut
-from inference.applications.left_ventricle.preparing import PreparedBeat, prepare
+from inference.applications.left_ventricle.preparing import BESIDE, PreparedBeat, prepare
 from inference.applications.port import Accepts, Application, Clock, Infer, Licences, MeasurementOutput, ModelRef, SegmentOutput, Takes
 from inference.engines.port import SERVING
 from inference.findings import Caution, Findings, Measurement, Segment, in_phase
@@ -128,9 +128,13 @@ def refuse_no_ventricle(found: Sequence[Cavity], volumes_ml: Sequence[float], bo
 
 
 def _cavity(prepared: PreparedBeat, phase: int, pixel_mm2: float, infer: Infer) -> Cavity:
-    """What counts in one phase; a slice a call."""
-    calls = (infer(MODEL, {"INPUT__0": image[None, None]})["OUTPUT__0"][0] for image in prepared.images[phase])
-    scores = np.stack([answer[1] - answer[0] for answer in calls]).astype(np.float32)
+    """What counts in one phase; a slice a call. An even slice shows nothing, whatever a network says of it."""
+    images = prepared.images[phase]
+    scores = np.full(images.shape, BESIDE, dtype=np.float32)
+    for z, image in enumerate(images):
+        if image.any():
+            answer = infer(MODEL, {"INPUT__0": image[None, None]})["OUTPUT__0"][0]
+            scores[z] = answer[1] - answer[0]
     return cavity(prepared.back(scores) > 0, pixel_mm2)
 
 

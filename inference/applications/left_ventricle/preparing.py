@@ -49,7 +49,7 @@ class PreparedBeat:
     @property
     def border(self) -> NDArray[np.bool_]:
         """(Y, X) of the source: pixels that the window does not have, or at its border, or at that of the images."""
-        inner = np.zeros((len(self.images[0]), *WINDOW), dtype=np.uint8)
+        inner = np.zeros(self.window.shape, dtype=np.uint8)
         inner[:, 1:-1, 1:-1] = 1
         seen: NDArray[np.bool_] = resample(inner, self.window, self.source, by=Interpolation.NEAREST)[0] > 0
         seen[[0, -1]] = seen[:, [0, -1]] = False
@@ -59,24 +59,29 @@ class PreparedBeat:
 BESIDE = -1000.0
 
 
-def prepare(phases: Phases) -> PreparedBeat:
-    """Bring every slice of every phase into the window."""
+def prepare(phases: Phases, sides: tuple[int, int] = WINDOW) -> PreparedBeat:
+    """Bring every slice of every phase into the window, or, to learn from, into one of other sides."""
     source = Grid.of(phases.reference)
-    window = _window(phases.reference)
+    window = _window(phases.reference, sides)
     images = np.stack([resample(volume.voxels, source, window, by=Interpolation.LINEAR) for volume in phases.volumes])
-    low, high = np.percentile(images, PERCENTILES, axis=(2, 3), keepdims=True)
+    return PreparedBeat(images=normalised(images), source=source, window=window)
+
+
+def normalised(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each slice (…, row, column) by itself; an even one is 0 everywhere."""
+    low, high = np.percentile(images, PERCENTILES, axis=(-2, -1), keepdims=True)
     images = np.clip(np.nan_to_num(images), low, high)
-    mean, deviation = images.mean(axis=(2, 3), keepdims=True), images.std(axis=(2, 3), keepdims=True)
-    normalised: NDArray[np.float32] = ((images - mean) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
-    return PreparedBeat(images=normalised, source=source, window=window)
+    mean, deviation = images.mean(axis=(-2, -1), keepdims=True), images.std(axis=(-2, -1), keepdims=True)
+    made: NDArray[np.float32] = ((images - mean) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
+    return made
 
 
-def _window(volume: Volume) -> Grid:
+def _window(volume: Volume, sides: tuple[int, int]) -> Grid:
     """Every slice's own plane, `PIXEL_MM` a pixel, around its middle."""
     slices, rows, columns = volume.voxels.shape
     affine = volume.affine.copy()
     for axis in (1, 2):
         affine[:3, axis] *= PIXEL_MM / np.linalg.norm(affine[:3, axis])
     middle = volume.affine[:3, 1] * (rows - 1) / 2 + volume.affine[:3, 2] * (columns - 1) / 2
-    affine[:3, 3] += middle - affine[:3, 1] * (WINDOW[0] - 1) / 2 - affine[:3, 2] * (WINDOW[1] - 1) / 2
-    return Grid(shape=(slices, *WINDOW), affine=affine)
+    affine[:3, 3] += middle - affine[:3, 1] * (sides[0] - 1) / 2 - affine[:3, 2] * (sides[1] - 1) / 2
+    return Grid(shape=(slices, *sides), affine=affine)

@@ -35,6 +35,7 @@ READ_BY = {
     "held-instances.md": _EXECUTED,
     "hospital-login.md": "tests/peers/test_ldap_login.py::test_the_block_of_the_page_lets_people_in",
     "import-nnunet.md": "tests/peers/test_nnunet.py::test_the_page_is_followed",
+    "left-ventricle.md": "tests/training/test_left_ventricle.py::test_the_page_is_followed",
     "many-nodes.md": "tests/peers/test_many_nodes.py::test_studies_sent_to_both_receivers_and_one_split_over_them",
     "mend-a-parked-job.md": _EXECUTED,
     "nodule-data.md": "tests/training/test_nodule_readers.py::test_the_page_names_what_there_is",
