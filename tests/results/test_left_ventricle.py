@@ -88,6 +88,18 @@ def test_numbers_of_the_beat_refer_to_the_images_of_their_phase(tmp_path: Path) 
         assert (in_unit, of) == (unit, images)
 
 
+def test_the_conclusion_says_the_numbers_of_the_beat_by_their_phases(tmp_path: Path) -> None:
+    """Not by the number of each image; what is marked in single phases stands behind them."""
+    objects = results(cine.with_grain(cine.one_series(tmp_path / "in")), tmp_path / "out")
+    for report in of_modality(objects, "SR"):
+        said = str(report.ContentSequence[0].ContentSequence[0].TextValue)
+        places = [
+            said.index(words) for words in ("Phase 1: left ventricular ED volume", "Phase 5: left ventricular ES volume", "Phases 1 and 5:")
+        ]
+        assert places == sorted(places)
+        assert "image" not in said.partition("Phases 1 and 5:")[0].casefold()
+
+
 @pytest.mark.slow
 @pytest.mark.peers
 def test_no_validator_objects(tmp_path: Path) -> None:

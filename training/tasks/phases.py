@@ -28,7 +28,7 @@ from training.evaluation.figures import Kind
 from training.evaluation.page import Gallery, Parts, write_page
 from training.evaluation.record import EVALUATION, Scored, record
 from training.evaluation.segmentation import Masks, dice
-from training.export import pack, packed_ref
+from training.export import packed, packed_ref
 from training.fit import fit, refuse_other_sides, seed_of, trained
 from training.infer import EngineInfer, NetworkInfer, naming
 from training.progress import Progress, Step, silent
@@ -71,6 +71,8 @@ class PhaseSegmenter(Recipe):
         A case with more slices at its ends.
     baseline
         What the network has to beat.
+    at_once
+        How many images the application brings in one call.
     """
 
     task = "segmentation over time"
@@ -79,6 +81,7 @@ class PhaseSegmenter(Recipe):
     ejected: Callable[[Findings], float]
     padded: Callable[[Any, str], Any]
     baseline: Baseline
+    at_once: int
 
     def fit(self, sides: Split, run: Path, schedule: Schedule, ranks: Ranks, progress: Progress) -> Outcome:
         return fit(self, sides, run, schedule, ranks, progress)
@@ -116,9 +119,9 @@ class PhaseSegmenter(Recipe):
         UnfitSetting
         """
         options.refuse_other_models(self)
-        _, state = trained(self, run)
+        network, state = trained(self, run)
         refuse_other_sides(state, sides, run)
-        repository = pack(self, run)
+        repository = packed(self, network, run, (self.channels, *self.window), batch=self.at_once)
         application = as_served(self.application, repository)
         guessed = self.baseline.make(self, sides.train)
         constant = float(np.median([case.load().ejected for case in sides.train]))

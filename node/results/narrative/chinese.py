@@ -156,6 +156,10 @@ class Chinese:
         """Some images; none named are all of them."""
         return "、".join(map(self.image, images)) if images else self.labels["all"]
 
+    def phases(self, numbers: Sequence[int]) -> str:
+        """ "第1、8期"."""
+        return f"第{'、'.join(map(str, numbers))}期"
+
     def whole(self, about: str, measurements: Sequence[str]) -> str:
         """What was measured of all that was analysed, of some images, or of several segments together."""
         return f"{about}：{'；'.join(measurements)}。"

@@ -155,6 +155,10 @@ class English:
         """Some images; none named are all of them."""
         return _capital(", ".join(map(self.image, images))) if images else self.labels["all"]
 
+    def phases(self, numbers: Sequence[int]) -> str:
+        """ "Phases 1 and 8": all images of them."""
+        return f"Phase{'' if len(numbers) == 1 else 's'} {' and '.join(map(str, numbers))}"
+
     def whole(self, about: str, measurements: Sequence[str]) -> str:
         """What was measured of all that was analysed, of some images, or of several segments together."""
         return f"{about}: {'; '.join(measurements)}."

@@ -12,7 +12,7 @@ import numpy as np
 
 from inference.codes import ABSENT, MORPHOLOGICALLY_ABNORMAL_STRUCTURE, PRESENT, UNDETERMINED, Code
 from inference.findings import Evaluation, Location, Measurement, Quality, Segment, Span
-from inference.imaging.subject import Cine, prior_in
+from inference.imaging.subject import Cine, Phases, prior_in
 from node.domain.profile import Kind, Language
 from node.results.identity import local_time, model_names
 from node.results.narrative.chinese import Chinese
@@ -274,7 +274,7 @@ class _Speaker:
     def _whole(self) -> Iterator[Sentence]:
         for (total, span, indices), measurements in of_the_series(self._findings.measurements).items():
             measured = self._measured(measurements)
-            about = self._wording.total(total) if total else self._wording.about([self._images[index] for index in indices])
+            about = self._wording.total(total) if total else self._about(indices)
             said = self._wording.whole(about, measured)
             yield Sentence(
                 section=Section.FINDINGS,
@@ -287,6 +287,16 @@ class _Speaker:
                 finding=total,
                 image=indices[0] if len(indices) == 1 else None,
             )
+
+    def _about(self, indices: Sequence[int]) -> str:
+        """Some images, each by its name; those of whole phases by the phases."""
+        subject = self._encoding.subject
+        if indices and isinstance(subject, Phases):
+            slices = len(subject.reference.voxels)
+            phases = sorted({index // slices for index in indices})
+            if len(set(indices)) == len(phases) * slices:
+                return self._wording.phases([phase + 1 for phase in phases])
+        return self._wording.about([self._images[index] for index in indices])
 
     def _made(self) -> Iterator[Sentence]:
         findings, say = self._findings, self._wording

@@ -17,6 +17,8 @@ from node.results.page.words import ENGLISH_PAGE, PageWords
 WHITE, SOFT, FAINT, AMBER = (240, 242, 245), (176, 182, 192), (120, 127, 138), (255, 179, 48)
 
 _VOLUMES = ("cm³", "mm³")
+_NAMED = 3
+"""Up to so many images that a number rests on are named."""
 _MUCH = 19
 """Size of the letters of close lines."""
 
@@ -68,15 +70,15 @@ def entries(
     listed = [_evaluation(one, image_names, words) for one in evaluations if one.value != ABSENT]
     located = [(one.point, _location(findings, number, one, image_names, words)) for number, one in enumerate(findings.locations, 1)]
     listed += [entry for point, entry in located if point is None]
-    listed += [_segment(findings, one, words) for one in findings.segments if one.mask.any()]
-    listed += [
-        Entry(
-            name=words.total(total) if total else ", ".join(image_names[index] for index in indices) or words.whole,
-            values=[words.measured(one) for one in those],
-            earlier=_earlier(those, words),
-        )
+    outlined = [_segment(findings, one, words) for one in findings.segments if one.mask.any()]
+    whole = [
+        entry
         for (total, indices), those in _of_the_whole(findings).items()
+        for entry in _whole(words.total(total) if total else "", [image_names[index] for index in indices], those, words)
     ]
+    # of a structure in each of many phases the page may not have room for more
+    over_time = any(one.phase is not None for one in findings.segments)
+    listed += [*whole, *outlined] if over_time else [*outlined, *whole]
     listed += [entry for point, entry in located if point is not None]
     # another like it was found, or may be there: only the mask is empty
     without = {what for what, _ in absent}
@@ -117,6 +119,23 @@ def _of_the_whole(findings: Findings) -> dict[tuple[Code | None, tuple[int, ...]
         if one.segment is None and one.location is None:
             found.setdefault((one.total, one.images), []).append(one)
     return found
+
+
+def _whole(total: str, images: Sequence[str], those: Sequence[Measurement], words: PageWords) -> list[Entry]:
+    """Numbers of several segments, of all that was analysed, or of some images: of many of these each number by its own name."""
+    if total or len(images) <= _NAMED:
+        return [
+            Entry(
+                name=total or ", ".join(images) or words.whole,
+                values=[words.measured(one) for one in those],
+                earlier=_earlier(those, words),
+            )
+        ]
+    named = [(one, *words.measured(one)) for one in those]
+    return [
+        Entry(name=name, values=[("", said)], details=words.images(len(images)), earlier=_earlier([one], words))
+        for one, name, said in named
+    ]
 
 
 def _evaluation(one: Evaluation, image_names: Sequence[str], words: PageWords) -> Entry:
