@@ -17,6 +17,7 @@ from node.results.port import Encoding
 from tests.lab import cine, validators
 from tests.results.made import save
 from tests.results.test_over_time import of_modality
+from tests.results.test_totals import MOST
 from tests.unit.applications.test_left_ventricle import APPLICATION, Blood
 
 
@@ -71,6 +72,7 @@ def test_numbers_of_the_beat_refer_to_the_images_of_their_phase(tmp_path: Path) 
     made = cine.with_grain(cine.one_series(tmp_path / "in"))
     objects = results(made, tmp_path / "out")
     (seg,) = of_modality(objects, "SEG")
+    assert len({str(pydicom.dcmread(one).SeriesInstanceUID) for one in objects}) <= MOST
     assert [one.SegmentLabel for one in seg.SegmentSequence] == [f"left ventricle cavity, phase {n + 1}" for n in range(cine.PHASES)]
     found: dict[str, tuple[float, str, set[str]]] = {}
     for report in of_modality(objects, "SR"):

@@ -113,7 +113,7 @@ def test_a_result_makes_four_entries_at_most(name: str, tmp_path: Path) -> None:
     assert len(series) <= MOST, sorted(series.values())
 
 
-@pytest.mark.parametrize("name", [name for name in catalog.names() if catalog.load(name).accepts.takes is not Takes.VOLUME])
+@pytest.mark.parametrize("name", [name for name in catalog.names() if catalog.load(name).accepts.takes not in (Takes.VOLUME, Takes.PHASES)])
 def test_what_compares_and_what_looks_at_single_images_makes_no_more(name: str) -> None:
     """They have no masks: one entry a kind."""
     application = catalog.load(name)

@@ -167,7 +167,7 @@ def test_the_page_is_followed(data: Path, tmp_path: Path, monkeypatch: pytest.Mo
     told = json.loads((run / EVALUATION).read_text())
     figures = told["figures"]
     assert told["baseline"] == RECIPE.baseline.name
-    assert figures["Dice cavity"]["mean"] > 0.8
+    assert figures["Dice cavity"]["mean"] > 0.7
     assert figures["Dice cavity, padded"]["mean"] > 0.5
     assert {"ejection fraction error", "ejection fraction error, padded", "declined", "ejection fraction error of the median"} <= set(
         figures

@@ -24,8 +24,8 @@ CHANNELS, STRIDES = (16, 32, 64, 128), (2, 2, 2)
 AROUND = (224, 224)
 """Pixels of what is learned from, of which windows are cut."""
 TURNED_DEGREES, LARGER, ASIDE_PX = 180.0, 1.25, 14
-"""At most; and every other one mirrored. The drawn images lie a quarter turn from how scanners show a short axis, and nothing in them says so:
-any turn has to do. Pixels are not known in mm, and the heart is not always in the middle."""
+"""At most; and every other one mirrored. The drawn images lie a quarter turn from how scanners show a short axis, without a word of it: any
+turn has to do. Pixels are not known in mm, and the heart is not always in the middle."""
 FAR_SHARE, FAR_PX = 0.15, 60
 """Of the windows, those that lie far off: most of such a one has no heart."""
 CLOSED_SHARE = 0.1
