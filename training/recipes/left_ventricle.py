@@ -183,7 +183,7 @@ RECIPE = PhaseSegmenter(
     draws=20,
     full_run=FullRun(
         wants="drawn slices of the Sunnybrook data: DIR/images/PATIENT_NNNN.png and DIR/labels/PATIENT_NNNN.png",
-        time="not run yet",
-        figure="not run yet",
+        time="27 minutes on two cores beside much else",
+        figure="Dice 0.855 (0.789 to 0.906) on 6 held-out patients, ejection fraction off by 7.6 points; by threshold 0.684 and 7.2",
     ),
 )
