@@ -193,7 +193,7 @@ def test_a_detector_is_imported_served_and_read_back(tmp_path: Path, infer_of: C
     imported = import_bundle(bundle, Wanted(codes={0: None, 1: BALL}, certainty=0.2), tmp_path / "models")
     manifest = imported.manifest
     assert from_text(to_text(manifest), "application.json") == manifest
-    assert "A window of 32 × 32 × 16 voxels takes 0.0 GB" in imported.found
+    assert "A window of 32 × 32 × 16 voxels takes up to 0.0 GB" in imported.found
     assert any("Spacingd" not in note and "is switched off for files" in note for note in manifest.notes)
     application = application_of(manifest)
     assert LocationOutput(finding=codes.NODULE, searched=codes.LUNG) in application.outputs
