@@ -8,7 +8,7 @@ acquisition times last. Averages and projections that were computed of all phase
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 from typing import Final, TypeAlias
@@ -96,9 +96,11 @@ class PhaseSeries:
     keyword
         The element that tells them apart; "" where none does.
     clock
-        What `shares` are of; None where that is not said.
+        What the time is counted by, of `shares` and of acquisition times; None where that is not said, or for others to find.
     shares
         Percent of a beat or a breath, one per phase; None where they were told apart by something else.
+    called
+        By UID which phase each is, for people; of those of which nothing says it, none.
     missing
         The phases, by what tells them apart, that are missing among the others.
     fault
@@ -110,6 +112,7 @@ class PhaseSeries:
     keyword: str = ""
     clock: Clock | None = None
     shares: tuple[float, ...] | None = None
+    called: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[float, ...] = ()
     fault: InputError | None = None
 
@@ -204,6 +207,7 @@ def phase_series(stacks: Sequence[Stack]) -> PhaseSeries:
             keyword=keyword,
             clock=clock,
             shares=None if fault else shares,
+            called={uid: f"phase {_called(keyword, value)}" for uid, value in told.items() if shares or keyword in _POSITIONS},
             missing=tuple(missing),
             fault=fault or _short(phases),
         )
@@ -282,20 +286,20 @@ def _ms(image: Said, keyword: str) -> float | None:
 
 
 _DESCRIBED: Final = "SeriesDescription"
+_ACQUIRED: Final = ("AcquisitionDateTime", "AcquisitionTime")
 _READINGS: Final[Mapping[str, Callable[[Sequence[Stack]], dict[str, float]]]] = {
     **{keyword: _constant(keyword) for keyword in _SHARES},
     _DESCRIBED: _described,
     **{keyword: _constant(keyword) for keyword in _POSITIONS},
     "TriggerTime": _timed("TriggerTime", apart=False),
-    "AcquisitionDateTime": _timed("AcquisitionDateTime", apart=True),
-    "AcquisitionTime": _timed("AcquisitionTime", apart=True),
+    **{keyword: _timed(keyword, apart=True) for keyword in _ACQUIRED},
 }
 
 
 def _clock(keyword: str, stacks: Sequence[Stack]) -> Clock | None:
     """What shares are of: by their element, else by the words beside them."""
     if keyword != _DESCRIBED:
-        return _SHARES.get(keyword)
+        return Clock.TIME if keyword in _ACQUIRED else _SHARES.get(keyword)
     heart = breath = certainly = False
     for one in stacks:
         words = f"{one.description} {_first(one.images, 'ProtocolName') or ''}"

@@ -145,16 +145,16 @@ def _of_series_each(
     if found.shares is not None:
         return Layout(volume=volume, phases=len(phases), clock=found.clock, timed=True)
     places = [*zip(*phases, strict=True)]
-    clock, open_ = _counted_by(owners, places) if len(planes) == len(images) else (None, _TOLD_APART)
-    return Layout(volume=volume, phases=len(phases), clock=clock, open=open_)
+    clock, open_ = _counted_by(owners, places, in_order=True) if len(planes) == len(images) else (None, _TOLD_APART)
+    return Layout(volume=volume, phases=len(phases), clock=clock or found.clock, open=open_)
 
 
 _TOLD_APART = "whether time tells the images of each place apart is looked at when they are read"
 
 
-def _counted_by(images: Sequence[Header], places: Sequence[Sequence[int]]) -> tuple[Clock | None, str]:
-    """What the time of the images of each place is counted by, and what is not known of that."""
-    clock, times = _clock(images, places)
+def _counted_by(images: Sequence[Header], places: Sequence[Sequence[int]], *, in_order: bool = False) -> tuple[Clock | None, str]:
+    """What the time of the images of each place is counted by, and what is not known of that; `in_order`: they are in the order of time."""
+    clock, times = _clock(images, places, places if in_order else _in_order(images, places))
     several = clock is Clock.HEART and _may_be_several(images, places, times)
     if clock is not None and (several or may_be_apart(times, clock)):
         return clock, "whether all slices were taken at the same times, and over one beat, is looked at when they are read"
@@ -170,10 +170,11 @@ def _may_be_several(images: Sequence[Header], places: Sequence[Sequence[int]], t
     return min(beats, default=covered) * MOST_BEATS < covered or any(len(each) > 1 and max(each.values()) > 1 for each in acquired)
 
 
-def _clock(images: Sequence[Header], places: Sequence[Sequence[int]]) -> tuple[Clock | None, list[list[float]]]:
+def _clock(
+    images: Sequence[Header], places: Sequence[Sequence[int]], ordered: Sequence[Sequence[int]] | None
+) -> tuple[Clock | None, list[list[float]]]:
     """What the time is counted by, and the times of each place: by the first element that rises from phase to phase at each; None where
-    headers do not tell."""
-    ordered = _in_order(images, places)
+    headers do not tell. `ordered` has the images of each place in the order of time, where something but times tells it."""
     for keyword, clock in _TIMES.items():
         stated = [_stated(images, keyword, place) for place in ordered or places]
         if ordered is None:

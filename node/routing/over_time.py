@@ -168,6 +168,10 @@ class Slices:
         found = [view if uid == view.series_instance_uid else views[uid] for uid in members]
         return sorted(found, key=lambda one: preference(one)[2:])
 
+    def called(self, series_instance_uid: str) -> str:
+        """Which phase a series is, behind how many there are; "" where nothing says so."""
+        return f", this one {called}" if (called := self._phases.called(series_instance_uid)) else ""
+
     def told(self, members: Sequence[SeriesView]) -> list[str]:
         """What there is to say of series that are one subject: how many they are, and what lies beside them; for people."""
         first = members[0].series_instance_uid
@@ -233,7 +237,8 @@ def chosen_together(
         members = {each.series_instance_uid for each in subject}
         if len(members) > 1 and any((one.route, uid) in chosen for uid in members):
             together, *beside = slices.told(subject)
-            said = [*(f"{name}: analysed over time, {together}" for name in names[one.route]), *beside]
+            called = slices.called(one.series_instance_uid)
+            said = [*(f"{name}: analysed over time, {together}{called}" for name in names[one.route]), *beside]
             first = one.reason if one.chosen or not one.matched else "all conditions hold"
             also = one.matched and not one.chosen
             one = replace(one, chosen=one.chosen or also, slices=also, reason="; ".join([first, *said]))

@@ -7,7 +7,7 @@ said by `inference.imaging.phase_series`.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -58,6 +58,8 @@ class PhaseGroup:
     ----------
     members
         UIDs of those that are phases of one subject; of one alone nothing says which phase it is.
+    called
+        By UID which phase each is, for people, where a share or a position says so.
     left_out
         By UID what lies on the grid and is no phase, and why, for people.
     untold
@@ -68,6 +70,7 @@ class PhaseGroup:
 
     members: tuple[str, ...]
     left_out: Mapping[str, str]
+    called: Mapping[str, str] = field(default_factory=dict)
     untold: int = 0
     elsewhere: Mapping[str, str] = field(default_factory=dict)
 
@@ -101,6 +104,11 @@ class PhaseStacks:
         if not group.untold:
             return ""
         return f"{group.untold - 1} other series of the study lie on its grid, and nothing in their headers says which phase each is"
+
+    def called(self, uid: str) -> str:
+        """Which phase a series is, for people; "" where no share and no position says so, or it is none."""
+        group = self.of(uid)
+        return "" if group is None else group.called.get(uid, "")
 
     def beside(self, uid: str) -> list[str]:
         """What lies with the phases that a series is of, or says that it is one, and is not analysed with them; for people."""
@@ -157,7 +165,7 @@ def _groups(placed: Sequence[_Placed]) -> dict[str, PhaseGroup]:
         phases = [group for group in groups if group.members]
         if len(phases) == 1:  # of several nobody says of which of them an average is
             (group,) = phases
-            whole = PhaseGroup(members=group.members, left_out={**averages, **group.left_out}, elsewhere=group.elsewhere)
+            whole = replace(group, left_out={**averages, **group.left_out})
             found |= dict.fromkeys((*group.members, *whole.left_out), whole)
     return found
 
@@ -193,7 +201,7 @@ def _group(alike: Sequence[_Placed], study: Sequence[_Placed]) -> PhaseGroup:
             told = told_by(found.keyword, [*found.order, one.stack]) if one.uid not in {each.uid for each in alike} else {}
             if told.get(one.uid) in found.missing and not no_phase(one.stack):
                 elsewhere[one.uid] = f"which says that it is a phase that is missing, and {_otherwise(one, there)}"
-    return PhaseGroup(members=members, left_out=dict(found.left_out), elsewhere=elsewhere)
+    return PhaseGroup(members=members, left_out=dict(found.left_out), called=found.called, elsewhere=elsewhere)
 
 
 def _otherwise(one: _Placed, there: _Placed) -> str:

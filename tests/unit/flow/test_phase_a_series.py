@@ -90,7 +90,8 @@ def test_a_series_a_phase_is_one_job_in_any_order(node: MiniNode, order: Sequenc
     (job,) = [job for job in live(node) if job.state is JobState.QUEUED]
     assert job.series_instance_uid == "1.1.1"
     assert series_of(node, job) == ALL
-    assert f"breath: analysed over time, {len(SHARES)} series of the study, a phase each" in reasons(node)[f"1.1.{5 - order[-1]}"]
+    last = f"breath: analysed over time, {len(SHARES)} series of the study, a phase each, this one phase {SHARES[order[-1]]} %"
+    assert last in reasons(node)[f"1.1.{5 - order[-1]}"]
 
 
 def test_a_study_that_settles_whole_waits_for_all_phases(node: MiniNode) -> None:

@@ -203,3 +203,16 @@ def test_each_series_is_looked_at_once(phases: list[SeriesView]) -> None:
     assert [len(slices.together(view)) for view in phases] == [_KEPT] * _KEPT
     assert len({id(slices.as_one(view)) for view in phases}) == 1
     assert read == [_KEPT]
+
+
+def test_series_that_were_made_one_after_another_are_of_the_time_that_passes(phases: list[SeriesView], application: Application) -> None:
+    """By acquisition times headers know that it is no breath; whether all slices were taken at the same times is seen in the images."""
+    said = {"SeriesDescription": ("dynamic",)}
+    views = [changed(view, AcquisitionTime=(f"1011{5 * number:02d}.00",), **said) for number, view in enumerate(phases)]
+    gate = Gate(Slices(lambda: views))
+    assert len(gate.slices.together(views[0])) == _KEPT
+    assert "the time of the phases is that which passes, not breath" in gate.answer(application, views[0]).exclusion
+    perfusion = replace(application, name="perfusion", accepts=replace(application.accepts, clock=(Clock.TIME,)))
+    assert gate.answer(perfusion, views[0]).fit is Fit.OPEN
+    unlike = [changed(view, TriggerTime=(float(number % 3),)) for number, view in enumerate(views)]
+    assert "that which passes" in Gate(Slices(lambda: unlike)).answer(application, unlike[0]).exclusion
