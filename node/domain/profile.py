@@ -99,7 +99,8 @@ class Profile:
     empty_masks
         Also send a segmentation when nothing was found.
     cine_masks
-        Also send the segmentations of a cine whose phases came as single images of one series: viewers lay the mask of one phase over all.
+        Also send the segmentations of phases that came as single images of one series, or as a series each: viewers lay that of one over
+        others.
     mask_reports
         Also send the reports that refer to segmentations; without them what was found, and what was measured of all images, is all.
     kinds

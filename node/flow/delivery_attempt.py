@@ -55,7 +55,7 @@ class ObjectGone(DeliveryError):
 
 
 class CineMasksLeftOut(DeliveryError):
-    """Masks of the phases of a cine that came as single images of one series are not sent: a viewer lays that of one phase over all."""
+    """Masks of phases that came as single images of one series, or as a series each, are not sent: a viewer lays that of one over others."""
 
     code = "HLM-6186"
     remedy = (

@@ -16,7 +16,10 @@ from node.domain.profile import Form, Kind, MaskEncoding, Profile
 from node.results.kinds import KINDS, record_of
 from node.results.segmentation import LABEL_MAPS, SEGMENTATION
 
-MISREAD = "a viewer lays the mask of one phase over all phases of a cine that came as single images of one series"
+MISREAD = (
+    "a viewer lays the mask of one phase over all phases of a cine that came as single images of one series, and the masks of all phases over "
+    "the first where each came as a series"
+)
 """Why a mask that `is_misread` is left out."""
 
 

@@ -52,7 +52,7 @@ _FORMS = (
     Key(
         name="cine_masks",
         kind=SWITCH,
-        says="Segmentations of a cine whose phases came as single images of one series. OHIF lays the mask of one phase over all of them: "
+        says="Segmentations of phases that came as single images of one series, or as a series each. OHIF lays the mask of one over others: "
         "without this key such masks are left out (HLM-6186), and the report has what was measured in each phase.",
     ),
     Key(

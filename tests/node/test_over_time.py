@@ -67,7 +67,7 @@ def test_a_heart_in_every_form_gives_the_same_volumes(form: str, tmp_path: Path)
 @pytest.mark.parametrize("form", breathing.FORMS)
 def test_a_breath_in_every_form_gives_the_same_volumes(form: str, tmp_path: Path) -> None:
     """Series come in random order over four associations, an average of all phases among them. The report has the volume of each phase as
-    it was drawn, and the mask refers to every image and to none of the average; explain had chosen every phase and says what is none."""
+    it was drawn, and the mask refers to every image and to none of the average; explain had chosen every phase and says what is none. Readers get no mask."""
     made = breathing.FORMS[form](tmp_path / "breath")
     said_of_average: dict[str, Any] = {"SeriesInstanceUID": "1.2.826.0.2.9", "SeriesNumber": 20, "SeriesDescription": "4D AVERAGE"}
     average = breathing.phase_files(tmp_path / "breath", 0, made.ball[0], **said_of_average)
@@ -81,6 +81,10 @@ def test_a_breath_in_every_form_gives_the_same_volumes(form: str, tmp_path: Path
         (job,) = [one for one in jobs if one["state"] == "done"]
         assert {one["state"] for one in jobs if one is not job} <= {"not applicable", "superseded"}
         explained = node.hilum("routes", "explain", job["study_uid"], "--json").json
+        shown = node.hilum("jobs", "show", str(job["id"]), "--json").json["deliveries"]
+    notes = {one["sink"]: " ".join(one["notes"]) for one in shown}
+    assert ("HLM-6186" in notes["readers"], notes["results"]) == (True, "")
+    assert "SEG" not in {dcmread(path).Modality for path in (tmp_path / "readers").rglob("*.dcm")}
     (route,) = explained["routes"]
     chosen = [one["series_uid"] for one in route["series"] if one["chosen"]]
     assert len(chosen) == (1 if form == "one series" else len(breathing.SHARES))

@@ -263,13 +263,17 @@ def _refer(made: Dataset, sources: Sources) -> None:
 
 
 def is_one_cine(encoding: Encoding) -> bool:
-    """Whether what is marked are phases of a cine that came as single images of one series, of which viewers make a volume over time, and
-    lay the mask of one phase over all (ADR-0013)."""
+    """Whether what is marked are phases of which viewers lay the mask of one over others (ADR-0013): of a cine that came as single images of
+    one series, of which they make a volume over time, or of a series a phase, on the first of which they put the masks of all."""
     subject = encoding.subject
-    if not isinstance(subject, Phases) or len(subject) < 2 or any(source.frame is not None for source in subject.sources):
+    if not isinstance(subject, Phases) or len(subject) < 2:
         return False
-    own = {source.sop_instance_uid for source in subject.sources}
-    return len({header.SeriesInstanceUID for header in encoding.sources if header.SOPInstanceUID in own}) == 1
+    series_of = {header.SOPInstanceUID: header.SeriesInstanceUID for header in encoding.sources}
+    each = [{series_of[source.sop_instance_uid] for source in volume.sources} for volume in subject.volumes]
+    series = set[str]().union(*each)
+    if all(source.frame is None for source in subject.sources) and len(series) == 1:
+        return True
+    return all(len(one) == 1 for one in each) and len(series) == len(each)
 
 
 def make(making: Making) -> list[Encoded]:
