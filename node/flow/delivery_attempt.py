@@ -55,7 +55,7 @@ class ObjectGone(DeliveryError):
 
 
 class CineMasksLeftOut(DeliveryError):
-    """Masks of phases that came as single images of one series, or as a series each, are not sent: a viewer lays that of one over others."""
+    """Masks of phases that came as single images of one series, or as a series each, are not sent: viewers lay that of one over others."""
 
     code = "HLM-6186"
     remedy = (

@@ -52,7 +52,7 @@ _FORMS = (
     Key(
         name="cine_masks",
         kind=SWITCH,
-        says="Segmentations of phases that came as single images of one series, or as a series each. OHIF lays the mask of one over others: "
+        says="Segmentations of phases that came as single images of one series, or as a series each: OHIF lays that of one over others; "
         "without this key such masks are left out (HLM-6186), and the report has what was measured in each phase.",
     ),
     Key(

@@ -67,7 +67,8 @@ def test_a_heart_in_every_form_gives_the_same_volumes(form: str, tmp_path: Path)
 @pytest.mark.parametrize("form", breathing.FORMS)
 def test_a_breath_in_every_form_gives_the_same_volumes(form: str, tmp_path: Path) -> None:
     """Series come in random order over four associations, an average of all phases among them. The report has the volume of each phase as
-    it was drawn, and the mask refers to every image and to none of the average; explain had chosen every phase and says what is none. Readers get no mask."""
+    it was drawn, and the mask refers to every image and to none of the average; explain had chosen every phase and says what is none.
+    Readers get no mask."""
     made = breathing.FORMS[form](tmp_path / "breath")
     said_of_average: dict[str, Any] = {"SeriesInstanceUID": "1.2.826.0.2.9", "SeriesNumber": 20, "SeriesDescription": "4D AVERAGE"}
     average = breathing.phase_files(tmp_path / "breath", 0, made.ball[0], **said_of_average)

@@ -263,8 +263,8 @@ def _refer(made: Dataset, sources: Sources) -> None:
 
 
 def is_one_cine(encoding: Encoding) -> bool:
-    """Whether what is marked are phases of which viewers lay the mask of one over others (ADR-0013): of a cine that came as single images of
-    one series, of which they make a volume over time, or of a series a phase, on the first of which they put the masks of all."""
+    """Whether what is marked are phases of which viewers lay the mask of one over others (ADR-0013): of a cine of single images of one
+    series, of which they make a volume over time, or of a series a phase, on the first of which they put the masks of all."""
     subject = encoding.subject
     if not isinstance(subject, Phases) or len(subject) < 2:
         return False
