@@ -82,7 +82,7 @@ LOGGED = {
     "delivery.delivered": "A sink accepted every object of a job.",
     "delivery.fallback": "A sink gets masks and their reports in another form than its profile asks for; `reason` says why.",
     "delivery.left_out": "A sink takes no objects of a kind that its profile asks for; the profile says that the others are enough.",
-    "delivery.cine_masks_left_out": "Masks of phases in one series, or one each, were left out: viewers lay them over others; the report went.",
+    "delivery.cine_masks_left_out": "Masks of phases in one series, or one each, were left out: viewers lay them over others.",
     "delivery.wanting": "A profile asks for objects that nobody made of this job: the sink, or its profile, came after it was encoded.",
     "delivery.lease_lost": "Another process had taken the delivery over; this one's answer was not recorded.",
     "delivery.defect": "A defect: sending broke in a way that nobody foresaw; it is tried again, and other sinks are served meanwhile.",
