@@ -17,8 +17,8 @@ from node.results.kinds import KINDS, record_of
 from node.results.segmentation import LABEL_MAPS, SEGMENTATION
 
 MISREAD = (
-    "a viewer lays the mask of one phase over all phases of a cine that came as single images of one series, and may lay those of all phases "
-    "over one where each came as a series"
+    "a viewer lays the mask of one phase over all phases of a cine that came as single images of one series, and may lay all masks over one "
+    "phase where each came as a series"
 )
 """Why a mask that `is_misread` is left out."""
 
