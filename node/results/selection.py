@@ -17,7 +17,7 @@ from node.results.kinds import KINDS, record_of
 from node.results.segmentation import LABEL_MAPS, SEGMENTATION
 
 MISREAD = (
-    "a viewer lays the mask of one phase over all phases of a cine that came as single images of one series, and may lay all masks over one "
+    "a viewer lays the mask of one phase over all phases of a cine that came as single images of one series, and may lay all over one "
     "phase where each came as a series"
 )
 """Why a mask that `is_misread` is left out."""
