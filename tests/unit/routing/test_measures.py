@@ -12,7 +12,6 @@ from inference import codes
 from inference.applications.port import Accepts, Application
 from inference.findings import Findings, Segment
 from inference.imaging.measures.calcium import Agatston
-from inference.imaging.measures.calibre import Calibre
 from inference.imaging.measures.composition import FatArea
 from inference.imaging.measures.lengths import AxialDiameter, LongestDiameter
 from inference.imaging.measures.measure import Measure
@@ -39,7 +38,6 @@ MEASURES: tuple[Measure, ...] = (
     Centroid(segments=ONE),
     DiameterEnds(segments=ONE),
     AxialDiameterEnds(segments=ONE),
-    Calibre(segments=ONE),
 )
 AXIAL, CORONAL = np.diag([3.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]], np.diag([1.0, 3.0, 1.0, 1.0])[[1, 0, 2, 3]]
 NATIVE = {"KVP": "120", "SliceThickness": "3"}
