@@ -94,7 +94,8 @@ def train(
         Of the application that a recipe for data of your own becomes (default: segmentation, own-classes, own-numbers).
     labels
         Recipe segmentation: the structures to learn (default all), the larger before the smaller that lies in it. Recipes classification
-        and regression: the table (CSV) that says of each study, series or image which class it is of, which findings it shows, or a number.
+        and regression: the table (CSV) that says of each study, series, image or file which class it is of, which findings it shows, or a
+        number.
     target
         Of a table, the columns that are learned (default: all that name nothing; of numbers all that have a unit, "Bone age (mo)").
     spacing_mm
@@ -105,8 +106,8 @@ def train(
     augmentation
         Of recipes for data of your own, how strongly images are turned, shifted and changed in training: 0 to 2, 1 by default.
     modality
-        Of images in files that do not say it themselves (NIfTI), as DICOM names it: CT, MR. Where dataset.json calls a channel so, it is
-        known.
+        Of images in files that do not say it themselves (NIfTI, PNG and the like), as DICOM names it: CT, MR, DX. Where dataset.json calls
+        a channel so, it is known.
     as_json
         With --list: print the list as JSON.
     """

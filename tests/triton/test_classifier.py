@@ -14,7 +14,7 @@ from inference.engines.port import ModelRef
 from inference.engines.triton.engine import TritonEngine
 from tests.lab.triton import servers
 from tests.training.made_radiographs import Spots, tiny
-from training.data.radiographs import images_of
+from training.data.pictures import images_of
 from training.evaluation.classification import Band, Calibration
 from training.export import packed, packed_ref
 from training.infer import EngineInfer

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,19 @@ IDENTIFIERS = {
 """Columns that may name a case by what all files of a series have in common, the narrowest first."""
 INSTANCE = "SOPInstanceUID"
 """The column that names one image of a series."""
+PATIENT = "PatientID"
+FILE_COLUMNS = frozenset(
+    {"path", "file", "image", "filename", "file_name", "filepath", "file_path", "imagepath", "image_path", "image_file", "image_name"}
+)
+"""Columns that name a case by its file, however they are capitalised."""
+PATIENT_COLUMNS = frozenset({"patient", "patientid", "patient_id", "subject", "subject_id", "participant", "participant_id", "person_id"})
+"""Columns that say whose image a file is."""
 YES, NO = frozenset({"1", "yes", "true", "present", "positive"}), frozenset({"0", "no", "false", "absent", "negative"})
+
+
+def among(columns: Sequence[str], known: frozenset[str]) -> list[str]:
+    """Those of a table's columns that are called as one of `known`, however they are capitalised, spaced or hyphenated."""
+    return [one for one in columns if one.strip().casefold().replace(" ", "_").replace("-", "_") in known]
 
 
 def number_of(cell: str, delimiter: str) -> float:

@@ -1,19 +1,16 @@
 """Cases from the .npz file of a two-class image set: each picture as the radiograph that serving would be given."""
 
-import hashlib
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.uid import DigitalXRayImageStorageForPresentation
 
-from inference.imaging.subject import Image, Images
-from inference.imaging.volume import SliceSource
 from training.data.cases import Case, LabelledImage, Split
 from training.data.npz import LabelledImages
 from training.data.npz import sides as sides_of
+from training.data.pictures import images_of
 from training.errors import UnfitData
 
 
@@ -51,19 +48,3 @@ def _cases(side: str, images: LabelledImages) -> tuple[Case, ...]:
 
 def _load(name: str, picture: NDArray[np.uint8], positive: bool) -> Any:
     return LabelledImage(images=images_of(picture, name), positive=positive)
-
-
-def images_of(picture: NDArray[np.uint8], name: str) -> Images:
-    """A picture (Y, X) as a frontal radiograph that no detector made: its UIDs are derived from `name`."""
-    uid = f"2.25.{int.from_bytes(hashlib.sha256(name.encode()).digest()[:15])}"
-    image = Image(
-        pixels=picture,
-        source=SliceSource(sop_instance_uid=f"{uid}.1", sop_class_uid=str(DigitalXRayImageStorageForPresentation)),
-        series_instance_uid=f"{uid}.0.2",
-        inverted=False,
-        spacing_mm=None,
-        calibrated=False,
-        view="PA",
-        laterality="",
-    )
-    return Images(images=(image,), modality="DX", study_instance_uid=f"{uid}.0.1", series_instance_uid=f"{uid}.0.2")

@@ -1,4 +1,4 @@
-"""Classes or findings of a user's own, from DICOM studies and a table; what depends on the data is found once, and kept in the run."""
+"""Classes or findings of a user's own, from images and a table; what depends on the data is found once, and kept in the run."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,8 +27,8 @@ from training.tasks.answers import CALIBRATION, WATCHED, Answerer
 NAME = "classification"
 PLANES = (16, 32, 64, 128)
 FULL_RUN = FullRun(
-    wants="DICOM studies in one folder nested in any way, and a table (CSV) that names each with its class or findings; ten patients of "
-    "each at the very least",
+    wants="DICOM studies in one folder nested in any way, or files (PNG, JPEG, NIfTI), and a table (CSV) that names each with "
+    "its class or findings; ten patients of each at the very least",
     time="by the data: minutes to hours of a processor",
     figure="by the data: beside a logistic model over brightness and texture, on the patients that it held out",
 )

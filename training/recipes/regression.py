@@ -1,4 +1,4 @@
-"""Numbers of a user's own, from DICOM studies and a table; what depends on the data is found once, and kept in the run."""
+"""Numbers of a user's own, from images and a table; what depends on the data is found once, and kept in the run."""
 
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,8 @@ from training.tasks.regression import INTERVALS, SKILL, Estimator
 
 NAME = "regression"
 FULL_RUN = FullRun(
-    wants="DICOM studies in one folder nested in any way, and a table (CSV) that says a number of each, its unit in the column's name; "
-    "twenty patients at the very least",
+    wants="DICOM studies in one folder nested in any way, or files (PNG, JPEG, NIfTI), and a table (CSV) that says a number of "
+    "each, its unit in the column's name; twenty patients at the very least",
     time="by the data: minutes to hours of a processor",
     figure="by the data: beside the training patients' median and a ridge regression over brightness and texture, on the patients that "
     "it held out",

@@ -15,6 +15,7 @@ from training.errors import BrokenRun, OtherRun, UnfitSetting
 from training.planning import Asked, application_name
 from training.recipe import DataTerms, Recipe
 from training.space import Space
+from training.tabled.files import filed
 from training.tabled.hygiene import Clean, clean
 from training.tabled.labels import LabelTable
 from training.tabled.plan import TabledPlan, planned, read, told, write
@@ -62,15 +63,11 @@ class TabledKind(Generic[R]):
             raise UnfitSetting(
                 f'recipe "{self.recipe}" shows its network the whole image, whatever its spacing: it takes --window and no --spacing-mm'
             )
-        if asked.modality is not None:
-            raise UnfitSetting(
-                f"--modality {asked.modality}: the images of {folder} are DICOM files, which say it themselves: leave it out"
-            )
         asked = replace(asked, labels=(str(Path(asked.labels[0]).resolve()),))
         plan = read(run)
         if plan is None:
             table = self.read_table(Path(asked.labels[0]), asked.target)
-            found, kept = _looked_at(folder, table, _state(folder), tell)
+            found, kept = _looked_at(folder, table, asked.modality, _state(folder), tell)
             cases = cases_of([one.case for one in kept.seen], kept.groups, table)
             training = split(cases, seed, fold).train
             names = {case.name for case in training}
@@ -119,7 +116,7 @@ class TabledKind(Generic[R]):
         table = self.read_table(Path(plan.asked.labels[0]), plan.asked.target)
         if table.sha256 != plan.table:
             raise OtherRun(f"{plan.asked.labels[0]} is not the table any more that the run was planned with: give another --out")
-        found = {case.name: case for case in tabled(folder, table).cases}
+        found = {case.name: case for case in _found(folder, table, plan.asked.modality).cases}
         absent = [name for name in plan.groups if name not in found]
         if absent:
             raise OtherRun(f"{len(absent)} cases that the run was planned with are not in {folder}: {absent[0]}")
@@ -127,11 +124,22 @@ class TabledKind(Generic[R]):
 
 
 @lru_cache(maxsize=1)
-def _looked_at(folder: Path, table: LabelTable, state: str, tell: Callable[[str], None]) -> tuple[TabledStudies, Clean]:
+def _looked_at(
+    folder: Path, table: LabelTable, modality: str | None, state: str, tell: Callable[[str], None]
+) -> tuple[TabledStudies, Clean]:
     """What lies in a folder and may be learned from: for all folds of a cross-validation, and all trials of a search, every image is read
     for it once. `state` tells one state of the folder from another."""
-    found = tabled(folder, table)
+    found = _found(folder, table, modality)
     return found, clean(table, found, tell)
+
+
+def _found(folder: Path, table: LabelTable, modality: str | None) -> TabledStudies:
+    """What the lines of a table name, files or DICOM identifiers."""
+    if table.of_files:
+        return filed(folder, table, modality)
+    if modality is not None:
+        raise UnfitSetting(f"--modality {modality}: a table that names DICOM images needs none, they say it themselves: leave it out")
+    return tabled(folder, table)
 
 
 def _state(folder: Path) -> str:
@@ -149,7 +157,7 @@ def _state(folder: Path) -> str:
 def terms_of(plan: TabledPlan) -> DataTerms:
     """What the card says of the data."""
     return DataTerms(
-        name=f"{len(plan.groups)} cases of {len(set(plan.groups.values()))} patients, DICOM studies and a table of one's own",
+        name=f"{len(plan.groups)} cases of {len(set(plan.groups.values()))} patients, images and a table of one's own",
         licence="not stated",
         attribution="not stated",
         split="by patient: nobody is on two sides, nor are near-doubles"

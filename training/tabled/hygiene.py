@@ -160,7 +160,7 @@ def _read(cases: Sequence[TabledCase]) -> tuple[list[Seen], list[str]]:
         try:
             seen.append(see(case))
         except HilumError as unfit:
-            broken.append(f"{case.name}: {unfit} [{unfit.code}]")
+            broken.append(f"line {case.line}, {case.name}: {unfit} [{unfit.code}]")
     return seen, broken
 
 

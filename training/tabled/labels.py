@@ -1,9 +1,10 @@
-"""A table of labels: a line an image or a volume, named by a DICOM identifier; other columns say which class it is of, which findings, or
-how much it is.
+"""A table of labels: a line an image or a volume, named by a DICOM identifier or by its file; other columns say which class it is of, which
+findings, or how much it is.
 
 StudyInstanceUID,Finding          one of several classes, each by its name
 SeriesInstanceUID,Effusion,Mass   findings, each yes or no by itself
 StudyInstanceUID,Bone age (mo)    a number, its unit (UCUM) in parentheses
+path,patient,Finding              files of a folder, and whose they are
 """
 
 import hashlib
@@ -16,7 +17,18 @@ from pathlib import Path
 
 from inference.codes import Code
 from training.data.coded import coded
-from training.data.lines import IDENTIFIERS, INSTANCE, NO, YES, lines_of, number_of
+from training.data.lines import (
+    FILE_COLUMNS,
+    IDENTIFIERS,
+    INSTANCE,
+    NO,
+    PATIENT,
+    PATIENT_COLUMNS,
+    YES,
+    among,
+    lines_of,
+    number_of,
+)
 from training.errors import UnfitData, UnfitSetting
 from training.tabled.units import unit_of
 
@@ -32,13 +44,17 @@ _MOST = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledLine:
-    """One line: where it stands, what it names, and of each of the table's channels whether it is so, or its number."""
+    """One line: where it stands, what it names, and of each of the table's channels whether it is so, or its number.
+
+    `patient` is whose image it is, where the table says it of files; "" where it does not.
+    """
 
     number: int
     name: str
     instance: str
     frame: int | None
     labels: tuple[float, ...]
+    patient: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +64,7 @@ class LabelTable:
     Attributes
     ----------
     identifier
-        The DICOM keyword by which lines name what they are about.
+        The DICOM keyword by which lines name what they are about; of files the column.
     channels
         The classes, findings or quantities, as codes.
     exclusive
@@ -59,6 +75,8 @@ class LabelTable:
         Of the file.
     units
         Of the quantities; () where channels are classes or findings.
+    of_files
+        Whether lines name files.
     """
 
     identifier: str
@@ -68,6 +86,7 @@ class LabelTable:
     unlabelled: tuple[int, ...]
     sha256: str
     units: tuple[Code, ...] = ()
+    of_files: bool = False
 
     @property
     def answered(self) -> tuple[int, ...]:
@@ -95,8 +114,8 @@ def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     UnfitSetting
         A column is not there.
     """
-    there, rows, _, identifier = _opened(file, columns)
-    labelling = list(columns) or [one for one in there if one.strip() and one not in (INSTANCE, FRAME, *IDENTIFIERS)]
+    there, rows, _, naming = _opened(file, columns)
+    labelling = list(columns) or [one for one in there if one.strip() and one not in naming.columns]
     if not labelling:
         raise UnfitData(f"{file} has no column of labels beside {', '.join(there)}")
     known = [(number, row) for number, row in rows if all(_label(row, one) for one in labelling)]
@@ -115,7 +134,7 @@ def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
         raise UnfitData(f'{file}: column "{labelling[0]}" has {len(names)} classes: {said}')
     lines = _lines(
         file,
-        identifier,
+        naming,
         known,
         lambda _, row: (
             tuple(_label(row, labelling[0]) == name for name in names)
@@ -128,7 +147,8 @@ def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     if len(silent) > 1:
         raise UnfitData(f"{file}: {', '.join(silent)} all say that nothing was found: give these lines one word")
     return LabelTable(
-        identifier=identifier,
+        identifier=naming.case,
+        of_files=naming.of_files,
         channels=channels,
         exclusive=exclusive,
         lines=lines,
@@ -152,8 +172,8 @@ def read_numbers(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     UnfitSetting
         A column is not there.
     """
-    there, rows, delimiter, identifier = _opened(file, ())
-    named = {one: _QUANTITY.fullmatch(one.strip()) for one in there if one not in (INSTANCE, FRAME, *IDENTIFIERS)}
+    there, rows, delimiter, naming = _opened(file, ())
+    named = {one: _QUANTITY.fullmatch(one.strip()) for one in there if one not in naming.columns}
     learned = [one for one, found in named.items() if found]
     if columns:
         short = {found["name"]: one for one, found in named.items() if found}
@@ -187,12 +207,13 @@ def read_numbers(file: Path, columns: Sequence[str] = ()) -> LabelTable:
             found.append(value)
         return tuple(found)
 
-    lines = _lines(file, identifier, known, numbers)
+    lines = _lines(file, naming, known, numbers)
     even = [column for at, column in enumerate(learned) if len({line.labels[at] for line in lines}) < 2]
     if even:
         raise UnfitData(f'{file}: column "{even[0]}" has the same number in every line: nothing could be learned')
     return LabelTable(
-        identifier=identifier,
+        identifier=naming.case,
+        of_files=naming.of_files,
         channels=_channels(file, [found["name"] for found in quantities]),
         exclusive=False,
         lines=lines,
@@ -202,24 +223,58 @@ def read_numbers(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     )
 
 
-def _opened(file: Path, columns: Sequence[str]) -> tuple[list[str], list[tuple[int, dict[str, str | None]]], str, str]:
-    """Columns, lines and what separates cells, as `lines_of`; and which column names the cases."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseColumns:
+    """Which columns of a table name the cases, and whose they are: no labels.
+
+    Attributes
+    ----------
+    case
+        Names the case.
+    patient
+        Of files, says whose they are; "" where no column does.
+    columns
+        All of a table that are no labels.
+    """
+
+    case: str
+    patient: str
+    of_files: bool
+    columns: frozenset[str]
+
+
+def _naming(file: Path, there: Sequence[str]) -> CaseColumns:
+    """By a DICOM identifier of images where there is one, else by file; PatientID beside a file says whose it is."""
+    files, patients = among(there, FILE_COLUMNS), among(there, PATIENT_COLUMNS)
+    identifier = next((one for one in (INSTANCE, *IDENTIFIERS) if one in there and not (files and one == PATIENT)), None)
+    if identifier is not None:
+        return CaseColumns(case=identifier, patient="", of_files=False, columns=frozenset((INSTANCE, FRAME, *IDENTIFIERS, *files)))
+    if not files:
+        raise UnfitData(
+            f"{file} names no case: it needs a line, and a column {' or '.join((INSTANCE, *IDENTIFIERS))}, or path with the files of --data"
+        )
+    several = files if len(files) > 1 else patients if len(patients) > 1 else []
+    if several:
+        raise UnfitData(f"{file}: the columns {', '.join(several)} all name one thing: take all but one out")
+    return CaseColumns(case=files[0], patient="".join(patients), of_files=True, columns=frozenset((FRAME, *IDENTIFIERS, *files, *patients)))
+
+
+def _opened(file: Path, columns: Sequence[str]) -> tuple[list[str], list[tuple[int, dict[str, str | None]]], str, CaseColumns]:
+    """Columns, lines and what separates cells, as `lines_of`; and which columns name the cases."""
     there, rows, delimiter = lines_of(file)
-    identifier = next((one for one in (INSTANCE, *IDENTIFIERS) if one in there), None)
-    if identifier is None:
-        raise UnfitData(f"{file} names no case: it needs a line, and a column {' or '.join((INSTANCE, *IDENTIFIERS))}")
+    naming = _naming(file, there)
     doubled = [name for name, count in Counter(there).items() if count > 1]
     if doubled:
         raise UnfitData(f'{file}: column "{doubled[0]}" is there twice: take one of the two out')
     absent = [one for one in columns if one not in there]
     if absent:
         raise UnfitSetting(f"--target {absent[0]}: {file} has no such column; it has {', '.join(there)}")
-    return there, rows, delimiter, identifier
+    return there, rows, delimiter, naming
 
 
 def _lines(
     file: Path,
-    identifier: str,
+    naming: CaseColumns,
     rows: Sequence[tuple[int, dict[str, str | None]]],
     labels: Callable[[int, Mapping[str, str | None]], tuple[float, ...]],
 ) -> tuple[LabelledLine, ...]:
@@ -227,7 +282,8 @@ def _lines(
     lines = tuple(
         LabelledLine(
             number=number,
-            name=_cell(row, identifier),
+            name=_cell(row, naming.case),
+            patient=_cell(row, naming.patient),
             instance=_cell(row, INSTANCE),
             frame=_frame(file, number, row),
             labels=labels(number, row),

@@ -1,10 +1,12 @@
 """Which images the lines of a table name, and how each is read: by the assembling that serves, one image or one volume a case."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from pydicom.dataset import Dataset
 
 from inference.applications.bundle.answering import single_image
 from inference.applications.bundle.manifest import MIN_SLICES
@@ -36,9 +38,13 @@ class TabledCase:
     Attributes
     ----------
     name
-        The UID of the series, or of the image, with the frame behind it where one is named.
+        The UID of the series, or of the image, with the frame behind it where one is named; of a table of files the file's.
+    line
+        Where it stands in the table.
+    subject
+        Reads the image, or the volume, as serving assembles it.
     patient
-        As of a `LabelledSeries`; "" where the file names none.
+        As of a `LabelledSeries`, or as the table says it of a file; "" where nothing names one.
     person
         PatientName and PatientBirthDate.
     burned_in
@@ -46,11 +52,12 @@ class TabledCase:
     """
 
     name: str
+    line: int
+    subject: Callable[[], Images | Volume]
     patient: str
     person: tuple[str, str]
     modality: str
     files: tuple[Path, ...]
-    frame: int | None
     labels: tuple[float, ...]
     burned_in: str
     attributes: Mapping[str, str]
@@ -72,7 +79,7 @@ class TabledStudies:
 
 
 def tabled(folder: Path, table: LabelTable) -> TabledStudies:
-    """Read the headers of a folder, and find what each line names.
+    """Read the headers of a folder of DICOM files, and find what each line names.
 
     Raises
     ------
@@ -92,14 +99,24 @@ def tabled(folder: Path, table: LabelTable) -> TabledStudies:
             lost.append(f"line {line.number}: {len(named)} series have the {table.identifier} that it names: name each by its own UID")
         else:
             lost.append(f"line {line.number}: no image here has the {table.identifier} that it names")
-    if not cases:
-        raise UnfitData(f"none of {len(table.lines)} lines names an image in {folder}: {lost[0] if lost else 'no line has a label'}")
     used = {path for case in cases for path in case.files}
     unlabelled = tuple(one.uid for one in series if not used.intersection(one.files))
     made = TabledStudies(cases=tuple(cases), lost=tuple(lost), unlabelled=unlabelled, left_out=found.left_out)
-    if len(made.modalities) > 1 and not set(made.modalities) <= _RADIOGRAPHS:
-        raise UnfitData(f"the table names images of {', '.join(made.modalities)}: one network learns one modality")
-    return made
+    return of_one_modality(made, folder, len(table.lines))
+
+
+def of_one_modality(found: TabledStudies, folder: Path, lines: int) -> TabledStudies:
+    """What was found, which is something, and all of one kind.
+
+    Raises
+    ------
+    UnfitData
+    """
+    if not found.cases:
+        raise UnfitData(f"none of {lines} lines names an image in {folder}: {found.lost[0] if found.lost else 'no line has a label'}")
+    if len(found.modalities) > 1 and not set(found.modalities) <= _RADIOGRAPHS:
+        raise UnfitData(f"the table names images of {', '.join(found.modalities)}: one network learns one modality")
+    return found
 
 
 def image_of(case: TabledCase) -> tuple[Images | Volume, ImageOnGrid]:
@@ -111,29 +128,42 @@ def image_of(case: TabledCase) -> tuple[Images | Volume, ImageOnGrid]:
     UnfitData
         It is not one image, or a volume of fewer than `MIN_SLICES`.
     """
-    if case.modality not in SINGLE:
-        (assembled,) = subjects(Takes.VOLUME, "refuse", case.files)
+    subject = case.subject()
+    if isinstance(subject, Images):
+        return subject, single_image(subject.images[0])
+    image = source_image(subject)
+    if (slices := image.grid.shape[0]) < MIN_SLICES:
+        raise UnfitData(f"{case.name} has {slices} slices: a volume of fewer than {MIN_SLICES} would not be served either")
+    return subject, image
+
+
+def of_dicom(name: str, files: Sequence[Path], modality: str, frame: int | None) -> Images | Volume:
+    """The volume of a series, straight and even, or the one image that is meant.
+
+    Raises
+    ------
+    InputError
+    UnfitData
+        It is not one image.
+    """
+    if modality not in SINGLE:
+        (assembled,) = subjects(Takes.VOLUME, "refuse", files)
         assert isinstance(assembled.subject, Volume), "which was asked for"
         upright = straightened(assembled.subject)
-        volume = assembled.subject if upright is None else upright.volume
-        image = source_image(volume)
-        if (slices := image.grid.shape[0]) < MIN_SLICES:
-            raise UnfitData(f"{case.name} has {slices} slices: a volume of fewer than {MIN_SLICES} would not be served either")
-        return volume, image
-    (assembled,) = subjects(Takes.IMAGES, "refuse", case.files)
+        return assembled.subject if upright is None else upright.volume
+    (assembled,) = subjects(Takes.IMAGES, "refuse", files)
     assert isinstance(assembled.subject, Images), "which was asked for"
     every = assembled.subject
-    meant = [one for one in every.images if case.frame is None or one.source.frame == case.frame]
+    meant = [one for one in every.images if frame is None or one.source.frame == frame]
     if len(meant) != 1:
-        how = f"no frame {case.frame}" if case.frame else f"{len(every.images)} images: name one by its {INSTANCE}, or its Frame"
-        raise UnfitData(f"{case.name} has {how}")
-    images = Images(
+        how = f"no frame {frame}" if frame else f"{len(every.images)} images: name one by its {INSTANCE}, or its Frame"
+        raise UnfitData(f"{name} has {how}")
+    return Images(
         images=(meant[0],),
         modality=every.modality,
         study_instance_uid=every.study_instance_uid,
         series_instance_uid=every.series_instance_uid,
     )
-    return images, single_image(meant[0])
 
 
 def cases_of(cases: Sequence[TabledCase], patients: Sequence[str], table: LabelTable) -> tuple[Case, ...]:
@@ -169,15 +199,22 @@ def _by_instance(series: Sequence[LabelledSeries]) -> dict[str, list[tuple[Label
 
 
 def _case(line: LabelledLine, series: LabelledSeries, files: tuple[Path, ...]) -> TabledCase:
-    header = read_instance(files[0]).header
     name = line.name if len(files) < len(series.files) else series.uid
+    patient = series.patient if series.patient.partition("\\")[0] else ""
+    return dicom_case(line, name, files, read_instance(files[0]).header, patient=patient, modality=series.modality)
+
+
+def dicom_case(line: LabelledLine, name: str, files: tuple[Path, ...], header: Dataset, *, patient: str, modality: str) -> TabledCase:
+    """A line with the DICOM files that it names; `header` is that of the first."""
+    named = name if line.frame is None else f"{name} frame {line.frame}"
     return TabledCase(
-        name=name if line.frame is None else f"{name} frame {line.frame}",
-        patient=series.patient if series.patient.partition("\\")[0] else "",
+        name=named,
+        line=line.number,
+        subject=partial(of_dicom, named, files, modality, line.frame),
+        patient=patient,
         person=(text(header, _NAME), text(header, _BIRTH_DATE)),
-        modality=series.modality,
+        modality=modality,
         files=files,
-        frame=line.frame,
         labels=line.labels,
         burned_in=text(header, _BURNED_IN).upper(),
         attributes=attributes_of(header),

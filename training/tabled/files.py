@@ -1,0 +1,126 @@
+"""Files that the lines of a table name: pictures, NIfTI volumes and DICOM files below one folder, as they are."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+from inference.applications.bundle.metadata import MODALITIES
+from inference.errors import InputError
+from inference.imaging.errors import NoPixelData, NotDicom
+from inference.imaging.header import read_instance
+from inference.imaging.volume import Volume
+from training.data.dicom import patient_of
+from training.data.nifti import read_nifti, volume_of
+from training.data.pictures import ENDINGS, read_picture
+from training.data.volumes import on_one_grid
+from training.errors import UnfitData, UnfitSetting
+from training.tabled.labels import LabelledLine, LabelTable
+from training.tabled.studies import SINGLE, TabledCase, TabledStudies, dicom_case, of_one_modality
+
+_NIFTI = (".nii.gz", ".nii")
+_TOLD = frozenset({*SINGLE, "CT", "MR", "PT"})
+
+
+def filed(folder: Path, table: LabelTable, modality: str | None) -> TabledStudies:
+    """Find the file of each line; `modality` is what pictures and NIfTI files are images of, which they do not say.
+
+    Raises
+    ------
+    UnfitData
+        No line names a file, or they are of several kinds.
+    UnfitSetting
+        `modality` is none, or is not said of files that do not say it.
+    """
+    if not folder.is_dir():
+        raise UnfitData(f"{folder} is no folder")
+    said = None if modality is None else MODALITIES.get(modality.upper(), modality.upper())
+    if said is not None and said not in _TOLD:
+        raise UnfitSetting(f"--modality {modality} is none that is learned here: {', '.join(sorted(_TOLD))}")
+    cases: list[TabledCase] = []
+    lost: list[str] = []
+    first: dict[tuple[Path, int | None], int] = {}
+    for line in table.lines:
+        try:
+            path = _place(folder, line.name)
+            if (before := first.setdefault((path, line.frame), line.number)) != line.number:
+                raise UnfitData(f"{line.name} is what line {before} names, too")
+            cases.append(_case(line, path, said))
+        except (UnfitData, InputError) as unfit:
+            lost.append(f"line {line.number}: {unfit}")
+    used = {path for case in cases for path in case.files}
+    unlabelled = tuple(str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if _is_image(path) and path not in used)
+    return of_one_modality(
+        TabledStudies(cases=tuple(cases), lost=tuple(lost), unlabelled=unlabelled, left_out=()), folder, len(table.lines)
+    )
+
+
+def _place(folder: Path, name: str) -> Path:
+    """The file or the folder that a line names; endings may be left out where one file alone is called so."""
+    path = Path(os.path.normpath(folder / name))
+    if not name or not path.is_relative_to(os.path.normpath(folder)):
+        raise UnfitData(f'"{name}" lies outside of {folder}: name files below it')
+    if path.exists():
+        return path
+    meant = [one for one in path.parent.glob(f"{_escaped(path.name)}.*") if _is_image(one)] if path.parent.is_dir() else []
+    if len(meant) != 1:
+        raise UnfitData(f"{name} is not in {folder}" if not meant else f"{name} may be any of {len(meant)} files: write its ending")
+    return meant[0]
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
+
+
+def _case(line: LabelledLine, path: Path, modality: str | None) -> TabledCase:
+    if path.name.endswith(_NIFTI):
+        return _plain(line, path, _said(path, modality, volumes=True), volume=True)
+    if path.suffix.lower() in ENDINGS:
+        return _plain(line, path, _said(path, modality, volumes=False), volume=False)
+    files = tuple(sorted(one for one in path.rglob("*") if one.is_file())) if path.is_dir() else (path,)
+    if not files:
+        raise UnfitData(f"{line.name} is an empty folder")
+    try:
+        instance = read_instance(files[0])
+    except (NotDicom, NoPixelData) as other:
+        kinds = ", ".join(sorted({*ENDINGS, *_NIFTI}))
+        raise UnfitData(f"{line.name} is no image that is read here: DICOM, or a file that ends in {kinds}") from other
+    named = patient_of(instance.header)
+    own = named if named.partition("\\")[0] else ""
+    return dicom_case(line, line.name, files, instance.header, patient=line.patient or own, modality=instance.modality)
+
+
+def _said(path: Path, modality: str | None, *, volumes: bool) -> str:
+    kind = "volumes" if volumes else "single images"
+    fit = sorted(one for one in _TOLD if (one in SINGLE) is not volumes)
+    if modality is None:
+        raise UnfitSetting(f"{path.name} does not say what it is an image of: say it, `--modality` {', '.join(fit)}")
+    if modality not in fit:
+        raise UnfitSetting(f"--modality {modality}, and {path.name} is a file of {kind}, which are {', '.join(fit)}")
+    return modality
+
+
+def _plain(line: LabelledLine, path: Path, modality: str, *, volume: bool) -> TabledCase:
+    """A file that says nothing but its values."""
+    if line.frame is not None:
+        raise UnfitData(f"{line.name} has no frames, and the line names one")
+    return TabledCase(
+        name=line.name,
+        line=line.number,
+        subject=partial(_volume if volume else read_picture, path, modality),
+        patient=line.patient,
+        person=("", ""),
+        modality=modality,
+        files=(path,),
+        labels=line.labels,
+        burned_in="",
+        attributes={},
+    )
+
+
+def _volume(path: Path, modality: str) -> Volume:
+    voxels, affine = read_nifti(path)
+    return on_one_grid(volume_of(voxels, affine, modality, str(path)))
+
+
+def _is_image(path: Path) -> bool:
+    return path.name.endswith(_NIFTI) or path.suffix.lower() in {*ENDINGS, ".dcm"}
