@@ -79,7 +79,9 @@ def _back(said: Findings, straight: RegriddedVolume) -> Findings:
         saliencies=tuple(replace(one, values=straight.back(one.values)) for one in said.saliencies),
         locations=tuple(_location(one, straight) for one in said.locations),
         evaluations=tuple(_evaluation(one, straight) for one in said.evaluations),
-        measurements=_measurements(said.measurements, shares),
+        measurements=tuple(
+            replace(one, images=_images(one.images, straight)) if one.images else one for one in _measurements(said.measurements, shares)
+        ),
         derived=tuple(_derived(one, straight) for one in said.derived),
         remarks=(*_remarks(straight.source), *said.remarks),
     )
@@ -109,8 +111,9 @@ def _location(one: Location, straight: RegriddedVolume) -> Location:
     if isinstance(one.shape, PointInSpace):
         at = straight.source.to_indices(np.array([one.shape.x, one.shape.y, one.shape.z]))
         return replace(one, image=int(np.clip(np.floor(at[0] + 0.5), 0, len(straight.source.voxels) - 1)))
-    z = straight.slice_of(one.image)
-    return replace(one, image=z, shape=_shifted(one.shape, float(straight.rows[z]), float(straight.columns[z]), straight.source))
+    (image,) = _images((one.image,), straight)
+    z = image % len(straight.source.voxels)
+    return replace(one, image=image, shape=_shifted(one.shape, float(straight.rows[z]), float(straight.columns[z]), straight.source))
 
 
 def _shifted(shape: Box | Point | Line, rows: float, columns: float, source: Volume) -> Shape:
@@ -133,7 +136,13 @@ def _point(point: Point, rows: float, columns: float) -> Point:
 
 
 def _evaluation(one: Evaluation, straight: RegriddedVolume) -> Evaluation:
-    return replace(one, images=tuple(sorted({straight.slice_of(plane) for plane in one.images})))
+    return replace(one, images=_images(one.images, straight))
+
+
+def _images(planes: Sequence[int], straight: RegriddedVolume) -> tuple[int, ...]:
+    """The slices of planes; over time both are numbered phase after phase, and there may be more planes than slices in each."""
+    count, slices = len(straight.volume.voxels), len(straight.source.voxels)
+    return tuple(sorted({plane // count * slices + straight.slice_of(plane % count) for plane in planes}))
 
 
 def _derived(one: DerivedImage, straight: RegriddedVolume) -> DerivedImage:

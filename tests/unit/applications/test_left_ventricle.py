@@ -137,6 +137,36 @@ def test_a_heart_in_every_form_is_the_same(form: str, tmp_path: Path) -> None:
     assert of_phase[codes.EJECTION_FRACTION] == {cine.LARGEST, cine.SMALLEST}
 
 
+def without_slice(phases: Phases, left_out: int) -> Phases:
+    """The same heart where a slice was never taken: the steps around it are twice as long."""
+    at = [z for z in range(len(phases.reference.voxels)) if z != left_out]
+    mean = at[-1] / (len(at) - 1)
+    made = [
+        replace(
+            one,
+            voxels=one.voxels[at],
+            affine=one.affine @ np.diag((mean, 1, 1, 1)),
+            sources=tuple(one.sources[z] for z in at),
+            steps=tuple(z / mean for z in at),
+        )
+        for one in phases.volumes
+    ]
+    return replace(phases, volumes=tuple(made))
+
+
+def test_numbers_rest_on_the_slices_of_their_phases_where_steps_are_uneven() -> None:
+    """Analysed on 13 even planes a phase, told of the 12 slices that there are: of the phases that the masks say, also of the last."""
+    whole = heart(phases=8)
+    uneven = without_slice(replace(whole, volumes=(*whole.volumes[1:], whole.volumes[0])), 4)
+    findings = analyse(APPLICATION, uneven, Blood())
+    largest, smallest = (int(pick([np.count_nonzero(one.mask) for one in findings.segments])) for pick in (np.argmax, np.argmin))
+    assert (largest, smallest) == (7, 3)
+    images = {one.name: one.images for one in findings.measurements}
+    assert images[codes.END_DIASTOLIC_VOLUME] == tuple(range(84, 96))
+    assert images[codes.END_SYSTOLIC_VOLUME] == tuple(range(36, 48))
+    assert images[codes.EJECTION_FRACTION] == (*range(36, 48), *range(84, 96))
+
+
 def test_the_reader_is_told_which_phases_and_which_slices_count() -> None:
     """Counted from 1, as people do."""
     said = " ".join(analyse(APPLICATION, heart(), Blood()).remarks)
