@@ -1,8 +1,8 @@
 """Phases that came as a series each, as 4-D CT does: which series of a study are one subject over time, by headers alone.
 
 Series lie on one grid that agree in modality, frame of reference, orientation, matrix and spacing, and hold one image at each of the same
-places. What was made otherwise (kernel, echo time, kV) is a subject of its own; which of the others are phases, and in what order, is
-said by `inference.imaging.phase_series`.
+places. What was made otherwise (image type, kernel, echo time, kV) is a subject of its own; which of the others are phases, and in what
+order, is said by `inference.imaging.phase_series`.
 """
 
 from collections import Counter
@@ -14,12 +14,12 @@ import numpy as np
 from inference.errors import InputError
 from inference.imaging.geometry import Plane, places_of
 from inference.imaging.phase_series import Stack, no_phase, phase_series, stack_of, told_by
-from node.domain.instance import Header, texts_of
+from node.domain.instance import texts_of
 from node.routing.decisions import SeriesView, named
 from node.routing.layout import placed_in
 
 _GRID = ("Modality", "FrameOfReferenceUID")
-_MADE = ("ConvolutionKernel", "SequenceName", "EchoTime", "FlipAngle", "KVP", "InversionTime", "DiffusionBValue")
+_MADE = ("ImageType", "ConvolutionKernel", "SequenceName", "EchoTime", "FlipAngle", "KVP", "InversionTime", "DiffusionBValue")
 _OFF = 0.1
 """Of a pixel, or of the step from slice to slice: how far an image of another phase may lie from where the first lies."""
 
@@ -141,13 +141,8 @@ def _placed(view: SeriesView) -> _Placed | None:
         planes=tuple(plane for plane, _ in ordered),
         space=space,
         grid=(turned, spacing, first.rows, first.columns),
-        made=_made(header),
+        made=tuple(" ".join(texts_of(header, keyword)) for keyword in _MADE),
     )
-
-
-def _made(header: Header) -> tuple[str, ...]:
-    # behind the first two values ImageType says what an image shows
-    return (" ".join(texts_of(header, "ImageType")[2:]), *(" ".join(texts_of(header, keyword)) for keyword in _MADE))
 
 
 def _groups(placed: Sequence[_Placed]) -> dict[str, PhaseGroup]:

@@ -125,8 +125,9 @@ def test_a_phase_that_is_missing_refuses_the_others(phases: list[SeriesView], ap
         ({"PixelSpacing": (1.0, 1.0)}, "lies on another grid"),
         ({"Rows": (80,)}, "lies on another grid"),
         ({"ConvolutionKernel": ("B70f",)}, "was made otherwise"),
+        ({"ImageType": ("ORIGINAL", "PRIMARY", "AXIAL")}, "was made otherwise"),
     ],
-    ids=["space", "spacing", "matrix", "kernel"],
+    ids=["space", "spacing", "matrix", "kernel", "not derived"],
 )
 def test_a_phase_that_lies_otherwise_is_none_of_them_and_named(
     said: dict[str, tuple[Any, ...]], why: str, phases: list[SeriesView], application: Application
