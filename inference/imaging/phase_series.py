@@ -47,6 +47,8 @@ _GROUPS: Final = {
 _READ: Final = 256
 """Characters of a description that are looked at."""
 _PERCENT = re.compile(r"(?<![\d.,])(\d{1,3}(?:[.,]\d+)?)\s?%")
+_BLENDED = re.compile(r"(?<![a-z])asir(?:[ -]?v)?[ :=]*\d{1,3}\s?%|(?<![\d.,])\d{1,3}\s?%[ ]?asir", re.IGNORECASE)
+"""Shares of how an image was computed: series of one acquisition that differ in it are no phases."""
 _AMPLITUDE = re.compile(r"%\s?(?:in|ex)", re.IGNORECASE)
 """Shares of the depth of a breath ("25% In", "25% Ex"): each comes twice in a breath, and none is a time."""
 _OF_HEART = re.compile(r"(?<![a-z])(?:card|coron|cor|heart|herz|cta|diast|syst|best|ecg|ekg|r-?r(?![a-z]))", re.IGNORECASE)
@@ -239,10 +241,10 @@ def _constant(keyword: str) -> Callable[[Sequence[Stack]], dict[str, float]]:
 
 
 def _described(stacks: Sequence[Stack]) -> dict[str, float]:
-    """The share that the description of each has and those of the others have not: an "ASIR 40%" stands in all of them."""
+    """The share that the description of each has and those of the others have not: a "dose 40%" stands in all of them."""
     stated: dict[str, Counter[float]] = {}
     for one in stacks:
-        described = one.description
+        described = _BLENDED.sub(" ", one.description)
         shares = [float(number.replace(",", ".")) for number in _PERCENT.findall(described)]
         if shares and max(shares) <= _WHOLE and not _AMPLITUDE.search(described):
             stated[one.series_instance_uid] = Counter(shares)

@@ -203,6 +203,14 @@ def test_shares_of_the_depth_of_a_breath_are_no_phases() -> None:
     assert phase_series(stacks("Resp 0% Ex", "Resp 50% In", "Resp 100% In", "Resp 50% Ex")).order == ()
 
 
+@pytest.mark.parametrize(
+    "descriptions", [("Chest ASIR 40%", "Chest ASIR 80%"), ("ASiR-V 0%", "ASiR-V 50%", "FBP"), ("30% ASIR", "60% ASIR")]
+)
+def test_shares_of_how_images_were_computed_are_no_phases(descriptions: Sequence[str]) -> None:
+    """Two reconstructions of one acquisition, which no time lies between."""
+    assert phase_series(stacks(*descriptions)).order == ()
+
+
 @pytest.mark.parametrize("value", ["", "101%", "-5%", "30 40%50%", "%", "٣٠%"])
 def test_odd_descriptions_say_no_phase(value: str) -> None:
     """Nothing of them is taken for a share, and nothing breaks."""
