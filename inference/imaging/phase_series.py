@@ -323,14 +323,16 @@ def _missing(keyword: str, values: Sequence[float], clock: Clock | None, stacks:
         stated = {_first(one.images, "NumberOfTemporalPositions") for one in stacks}
         (count,) = stated if len(stated) == 1 else (None,)
         begin = int(min(there[0], 1))
-        end = max(int(there[-1]), begin + int(count) - 1 if isinstance(count, int | float) and count <= _MOST_POSITIONS else 0)
-        return [float(one) for one in range(begin, min(end, begin + _MOST_POSITIONS) + 1) if one not in there]
+        end = max(int(there[-1]), begin + int(count) - 1 if isinstance(count, int | float) and count <= _MOST_COUNTED else 0)
+        return [float(one) for one in range(begin, min(end, begin + _MOST_COUNTED) + 1) if one not in there]
     if keyword not in _SHARES and keyword != _DESCRIBED:
         return []
     steps = [two - one for one, two in pairwise(there)]
     if clock is not Clock.HEART and there[-1] < _WHOLE:
         steps.append(there[0] + _WHOLE - there[-1])
     least = min(steps)
+    if max(steps) > _MOST_COUNTED * least:
+        return []
     counts = [round(step / least) for step in steps]
     even = all(abs(step / least - count) <= _ROUNDED * count for step, count in zip(steps, counts, strict=True))
     if not even or 2 * counts.count(1) < len(counts):
@@ -342,7 +344,8 @@ def _missing(keyword: str, values: Sequence[float], clock: Clock | None, stacks:
 
 _LOST: Final = 2
 """Steps where between two phases one is missing."""
-_MOST_POSITIONS: Final = 1000
+_MOST_COUNTED: Final = 1000
+"""Of a breath or a beat, and of positions: what is counted finer counts no phases."""
 _MOST_NAMED: Final = 5
 
 

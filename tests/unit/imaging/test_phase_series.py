@@ -191,6 +191,9 @@ def test_whole_breaths_and_windows_of_beats_lack_nothing(descriptions: Sequence[
         (stacks(TemporalPositionIdentifier=(1, 2, 4)), "phase 3"),
         (stacks(TemporalPositionIdentifier=(1, 2, 3), NumberOfTemporalPositions=(5, 5, 5)), "phase 4, 5"),
         (stacks(TemporalPositionIdentifier=(1, 2, 3), NumberOfTemporalPositions=(1e9, 1e9, 1e9)), ""),
+        (stacks(NominalPercentageOfRespiratoryPhase=(0, 1e-4, 2e-4)), ""),
+        (stacks(NominalPercentageOfRespiratoryPhase=(0, 5e-324, 1e-323)), ""),
+        (stacks(NominalPercentageOfRespiratoryPhase=(0, 1, 2, 1e5)), ""),
     ],
 )
 def test_a_phase_that_the_others_count_is_named(given: Sequence[Stack], lacks: str) -> None:
