@@ -152,6 +152,12 @@ def decide(
         When the last image of the study came (aware); None: nobody knows, and hours are not asked.
     """
     counted = counted_views(series)
+    # the gate answers once about each view that it is given, and has put those of one subject together
+    as_given = {one.series_instance_uid: one for one in series}
+
+    def for_none(route: Route, view: SeriesView) -> bool:
+        return excluded(route, as_given[view.series_instance_uid])
+
     of_study = []
     if any(route.any_series or route.all_series for route in routes):
         same = study is None or (len(study) == len(series) and all(map(operator.is_, study, series)))
@@ -164,7 +170,7 @@ def decide(
     for route in routes:
         together.setdefault(_chooses_with(route), []).append(route)
     fitting = {name: [view for view, one in zip(counted, of, strict=True) if one.held and holds_images(view)] for name, of in tried.items()}
-    best = {name: _best(of, fitting, excluded, now) for name, of in together.items()}
+    best = {name: _best(of, fitting, for_none, now) for name, of in together.items()}
     return [
         decision
         for route in routes
@@ -173,7 +179,7 @@ def decide(
             best[_chooses_with(route)],
             zip(counted, tried[route.name], strict=True),
             len(fitting[route.name]),
-            excluded,
+            for_none,
             now,
         )
     ]

@@ -388,6 +388,19 @@ def test_objects_without_images_are_set_aside_before_anything_is_counted() -> No
     assert of_alone.reason == "the series holds no images (Raw Data Storage, PR)"
 
 
+def test_which_series_an_application_is_for_is_asked_of_the_series_as_they_are_given() -> None:
+    """What answers knows them again: it looks at the many series of one subject together, and at that once."""
+    given, asked = [view(f"1.{number}") for number in range(3)], []
+
+    def excluded(_: Route, one: SeriesView) -> bool:
+        asked.append(one)
+        return False
+
+    anything = Route(name="r", when=(), run=("app",), send=("archive",))
+    decide([anything], given, peer="ct1", calling="CT1AE", called="HILUM", now=NOW, excluded=excluded)
+    assert {id(one) for one in asked} == set(map(id, given))
+
+
 def test_captures_of_a_screen_are_images_but_among_slices() -> None:
     """Ten slices with two screenshots count as ten, and conditions look at the slices; screenshots alone, and captures that say where they
     lie (a converted volume), are images."""
