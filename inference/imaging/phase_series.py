@@ -53,7 +53,7 @@ _AMPLITUDE = re.compile(r"%\s?(?:in|ex)", re.IGNORECASE)
 """Shares of the depth of a breath ("25% In", "25% Ex"): each comes twice in a breath, and none is a time."""
 _OF_HEART = re.compile(r"(?<![a-z])(?:card|coron|cor|heart|herz|cta|diast|syst|best|ecg|ekg|r-?r(?![a-z]))", re.IGNORECASE)
 _OF_BREATH = re.compile(r"(?<![a-z])(?:resp|breath|atem|t\s?=|gated|4-?d(?![a-z]))", re.IGNORECASE)
-_CERTAINLY_OF_BREATH = re.compile(r"(?<![a-z])(?:resp|breath|atem)", re.IGNORECASE)
+_CERTAINLY_OF_BREATH = re.compile(r"(?<![a-z])(?:resp|breath|atem|t\s?=)", re.IGNORECASE)
 """Words that say what a share is of: "gated" and "4D" stand in descriptions of hearts too."""
 _HEARTS = frozenset({"HEART", "CORONARY", "CORONARYARTERY"})
 _AVERAGES = frozenset({"AVERAGE", "AVG", "MEAN", "AIP"})

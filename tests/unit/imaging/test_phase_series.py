@@ -214,6 +214,21 @@ def test_shares_of_how_images_were_computed_are_no_phases(descriptions: Sequence
     assert phase_series(stacks(*descriptions)).order == ()
 
 
+@pytest.mark.parametrize(
+    ("words", "clock"),
+    [
+        ("Thorax T={}%", Clock.BREATH),
+        ("Thorax cor T={}%", None),
+        ("Resp {}% cor", None),
+        ("Cor gated {}%", Clock.HEART),
+        ("4D heart {}%", Clock.HEART),
+    ],
+)
+def test_what_shares_are_of_is_left_open_where_words_say_both(words: str, clock: Clock | None) -> None:
+    """ "cor" is a heart in one description and a coronal reformat in the next; hearts are "gated" and "4D" too."""
+    assert phase_series(stacks(words.format(0), words.format(50))).clock is clock
+
+
 @pytest.mark.parametrize("value", ["", "101%", "-5%", "30 40%50%", "%", "٣٠%"])
 def test_odd_descriptions_say_no_phase(value: str) -> None:
     """Nothing of them is taken for a share, and nothing breaks."""
