@@ -103,6 +103,9 @@ def diameters_mm(mask: NDArray[np.bool_], volume: Volume) -> tuple[float, float,
     if sizes.max() < ONE_PART * sizes.sum():
         return say("it lies in {number} parts", number=str(count))
     tube, step_mm = _upright(parts == 1 + int(sizes.argmax()), volume, [side.start for side in box])
+    # between the places of the grid a lone voxel is nowhere more than half
+    if not tube.any():
+        return _NO_TUBE
     # the surface lies between the last voxel inside and the first outside
     radii = np.maximum(ndimage.distance_transform_edt(tube) - 0.5, 0) * step_mm
     path = _centreline(tube, radii, step_mm)

@@ -102,6 +102,14 @@ def test_what_is_no_tube_or_too_thin_has_no_calibre() -> None:
     assert "mm across, less than three voxels, 3.0 mm." in refusal(MEASURE, image, segment("vessel", thin))
 
 
+def test_a_lone_voxel_has_no_calibre() -> None:
+    """What a network leaves of a vessel that is not there is told, and does not end the job."""
+    image = volume(np.zeros((20, 20, 20), np.int16), (1.0, 1.0, 1.0))
+    mask = np.zeros(image.voxels.shape, np.bool_)
+    mask[5, 5, 5] = True
+    assert refusal(MEASURE, image, segment("vessel", mask)).startswith("Not measured: the calibre, because it is no tube")
+
+
 def test_of_a_narrow_place_in_a_wide_vessel_the_least_diameter_alone_is_left_out() -> None:
     """12 mm wide, 2 mm in its middle, voxels of 1 mm: mean and largest are told, and why the least is not."""
     radii = 6 - 5 * np.exp(-(((ALONG - 0.5) / 0.1) ** 2))
