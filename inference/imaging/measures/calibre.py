@@ -106,6 +106,12 @@ def diameters_mm(mask: NDArray[np.bool_], volume: Volume) -> tuple[float, float,
     # between the places of the grid a lone voxel is nowhere more than half
     if not tube.any():
         return _NO_TUBE
+    # nor is a way that leads from one half to the other over the corners of voxels: of one half alone nothing is told
+    parts, count = ndimage.label(tube, np.ones((3, 3, 3)))
+    sizes = np.bincount(parts.ravel())[1:]
+    if sizes.max() < ONE_PART * sizes.sum():
+        return say("it lies in {number} parts", number=str(count))
+    tube = parts == 1 + int(sizes.argmax())
     # the surface lies between the last voxel inside and the first outside
     radii = np.maximum(ndimage.distance_transform_edt(tube) - 0.5, 0) * step_mm
     path = _centreline(tube, radii, step_mm)
@@ -176,8 +182,8 @@ def _centreline(tube: NDArray[np.bool_], radii: Reals, step_mm: float) -> NDArra
     shape = (len(places), len(places))
     apart = coo_array((length, (one, other)), shape=shape).tocsr()
     narrow = coo_array((2 * length / (inside[one] + inside[other]), (one, other)), shape=shape).tocsr()
-    start = int(_finite(dijkstra(apart, directed=False, indices=0)).argmax())
-    end = int(_finite(dijkstra(apart, directed=False, indices=start)).argmax())
+    start = int(dijkstra(apart, directed=False, indices=0).argmax())
+    end = int(dijkstra(apart, directed=False, indices=start).argmax())
     _, before = dijkstra(narrow, directed=False, indices=start, return_predecessors=True)
     path = [end]
     while path[-1] != start:
@@ -206,11 +212,6 @@ def _across(tube: NDArray[np.bool_], path: NDArray[np.int64], radii: Reals, reac
         area = np.count_nonzero(parts == parts[count, count]) * _FINEST**2
         found.append(2 * np.sqrt(area / np.pi))
     return np.array(found)
-
-
-def _finite(distances: Reals) -> Reals:
-    """What resampling cut off the tube cannot be reached, and is left out."""
-    return np.where(np.isfinite(distances), distances, -1.0)
 
 
 def _without_end(along_mm: Reals, radii: Reals) -> int:

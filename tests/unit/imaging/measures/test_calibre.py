@@ -110,6 +110,18 @@ def test_a_lone_voxel_has_no_calibre() -> None:
     assert refusal(MEASURE, image, segment("vessel", mask)).startswith("Not measured: the calibre, because it is no tube")
 
 
+def test_of_a_vessel_whose_halves_meet_at_corners_of_voxels_nothing_is_told() -> None:
+    """All but closed in its middle: the wide half alone would have no narrow place."""
+    image = volume(np.zeros((60, 40, 40), np.int16), (2.0, 0.8, 0.8))
+    y, x = np.mgrid[:40, :40]
+    mask = np.zeros(image.voxels.shape, np.bool_)
+    mask[5:28] = np.hypot(y - 15, x - 15) < 6
+    for step in range(6):
+        mask[28 + step, 15 + step, 15 + step] = True
+    mask[34:55] = np.hypot(y - 21, x - 21) < 6
+    assert refusal(MEASURE, image, segment("vessel", mask)).startswith("Not measured: the calibre, because it lies in ")
+
+
 def test_of_a_narrow_place_in_a_wide_vessel_the_least_diameter_alone_is_left_out() -> None:
     """12 mm wide, 2 mm in its middle, voxels of 1 mm: mean and largest are told, and why the least is not."""
     radii = 6 - 5 * np.exp(-(((ALONG - 0.5) / 0.1) ** 2))
