@@ -74,7 +74,8 @@ def test_every_line_has_its_file_and_its_patient(made: Path) -> None:
         ("sub/../1.png,P9,fine", "line 4: sub/../1.png is what line 3 names, too"),
         ("../table.csv,P9,fine", 'line 4: "../table.csv" lies outside of'),
         ("/etc/hostname,P9,fine", 'line 4: "/etc/hostname" lies outside of'),
-        (",P9,fine", 'line 4: "" lies outside of'),
+        (",P9,fine", "line 4: it names no file"),
+        (f"{300 * 'long'},P9,fine", "line 4: longlong"),
         ("notes.txt,P9,fine", "line 4: notes.txt is no image that is read here"),
         ("empty,P9,fine", "line 4: empty is an empty folder"),
     ],
@@ -88,6 +89,19 @@ def test_a_line_without_an_image_is_told(folder: Path, line: str, said: str) -> 
     assert [case.name for case in found.cases] == ["0.png", "1.png"]
     assert len(found.lost) == 1
     assert said in found.lost[0]
+    assert found.unlabelled == ("2.png", "3.png", "4.png", "5.png")
+
+
+@pytest.mark.parametrize("place", [".", "../films", "sub/.."])
+def test_a_folder_that_is_named_from_where_one_stands_is_the_same(folder: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files may be named by their whole paths, what lies beside the folder lies outside, and what lines name is not told as unnamed."""
+    films = folder / "films"
+    (films / "sub").mkdir()
+    monkeypatch.chdir(films)
+    table(folder, f"{films}/0.png,P0,fine", "1.png,P0,broad", "../table.csv,P9,fine")
+    found = filed(Path(place), read_labels(folder / "table.csv"), "DX")
+    assert [case.files for case in found.cases] == [(films / "0.png",), (films / "1.png",)]
+    assert found.lost == (f'line 4: "../table.csv" lies outside of {films}: name files below it',)
     assert found.unlabelled == ("2.png", "3.png", "4.png", "5.png")
 
 

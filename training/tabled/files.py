@@ -33,6 +33,8 @@ def filed(folder: Path, table: LabelTable, modality: str | None) -> TabledStudie
     """
     if not folder.is_dir():
         raise UnfitData(f"{folder} is no folder")
+    # of a relative one neither ".." nor the whole path of a file below it would be told
+    folder = Path(os.path.abspath(folder))
     said = None if modality is None else MODALITIES.get(modality.upper(), modality.upper())
     if said is not None and said not in _TOLD:
         raise UnfitSetting(f"--modality {modality} is none that is learned here: {', '.join(sorted(_TOLD))}")
@@ -56,10 +58,13 @@ def filed(folder: Path, table: LabelTable, modality: str | None) -> TabledStudie
 
 def _place(folder: Path, name: str) -> Path:
     """The file or the folder that a line names; endings may be left out where one file alone is called so."""
+    if not name:
+        raise UnfitData("it names no file")
     path = Path(os.path.normpath(folder / name))
-    if not name or not path.is_relative_to(os.path.normpath(folder)):
+    if not path.is_relative_to(folder):
         raise UnfitData(f'"{name}" lies outside of {folder}: name files below it')
-    if path.exists():
+    # what is too long for a name is not there; Path.exists raises
+    if os.path.exists(path):
         return path
     meant = [one for one in path.parent.glob(f"{_escaped(path.name)}.*") if _is_image(one)] if path.parent.is_dir() else []
     if len(meant) != 1:
