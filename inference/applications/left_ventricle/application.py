@@ -48,8 +48,9 @@ def analyse(phases: Phases, infer: Infer) -> Findings:
     found = [_cavity(prepared, phase, pixel_mm2, infer) for phase in range(len(phases))]
     volumes_ml = [phases.reference.volume_mm3(one.mask) / 1000 for one in found]
     diastole, systole = int(np.argmax(volumes_ml)), int(np.argmin(volumes_ml))
-    refuse_no_ventricle(found, volumes_ml, prepared.border)
-    open_base = _open_base(found[diastole])
+    down = bool(phases.reference.affine[:3, 0] @ LONG_AXIS > 0)
+    refuse_no_ventricle(found, volumes_ml, prepared.border, down=down)
+    open_base = _reaches_the_end(found[diastole], last=not down)
     largest, smallest = volumes_ml[diastole], volumes_ml[systole]
     slices = len(phases.reference.voxels)
     at_diastole, at_systole = (tuple(range(phase * slices, (phase + 1) * slices)) for phase in (diastole, systole))
@@ -98,8 +99,15 @@ def refuse_other_views(phases: Phases) -> None:
         )
 
 
-def refuse_no_ventricle(found: Sequence[Cavity], volumes_ml: Sequence[float], border: NDArray[np.bool_]) -> None:
-    """Decline what is marked where it is no whole ventricle that beats; `border` (Y, X) is where nobody sees how it goes on.
+def refuse_no_ventricle(found: Sequence[Cavity], volumes_ml: Sequence[float], border: NDArray[np.bool_], *, down: bool) -> None:
+    """Decline what is marked where it is no whole ventricle that beats.
+
+    Parameters
+    ----------
+    border
+        (Y, X) where nobody sees how it goes on.
+    down
+        Whether slices are counted from the base to the apex.
 
     Raises
     ------
@@ -121,11 +129,10 @@ def refuse_no_ventricle(found: Sequence[Cavity], volumes_ml: Sequence[float], bo
         )
     if any((one.mask & border).any() for one in found):
         raise VentricleCut("the cavity reaches the border of what the network sees")
-    ends = _ends(found[diastole])
-    if found[diastole].slices == len(found[diastole].mask) and min(ends) > MOST_AT_THE_END:
+    share = _share_at_the_apex(found[diastole], down=down)
+    if _reaches_the_end(found[diastole], last=down) and share > MOST_AT_THE_END:
         raise VentricleCut(
-            f"the cavity is on all {found[diastole].slices} slices, and on the outermost ones {100 * min(ends):.0f} and "
-            f"{100 * max(ends):.0f} % as large as on the widest: the stack ends before the apex"
+            f"the outermost slice at the apex has {100 * share:.0f} % of the cavity that the widest has: the stack ends before the apex"
         )
 
 
@@ -141,16 +148,15 @@ def _cavity(prepared: PreparedBeat, phase: int, pixel_mm2: float, infer: Infer) 
     return cavity(prepared.back(scores) > 0, pixel_mm2)
 
 
-def _ends(one: Cavity) -> tuple[float, float]:
-    """The parts of the outermost slices that count, as shares of the widest."""
+def _share_at_the_apex(one: Cavity, *, down: bool) -> float:
+    """The part of the slice that counts nearest to the apex, as a share of the widest."""
     sizes = np.count_nonzero(one.mask, axis=(1, 2))
-    return float(sizes[one.first] / sizes.max()), float(sizes[one.last] / sizes.max())
+    return float(sizes[one.last if down else one.first] / sizes.max())
 
 
-def _open_base(one: Cavity) -> bool:
-    """Whether the widest of the outermost slices that count is the stack's outermost: nothing shows that the ventricle ends there."""
-    first, last = _ends(one)
-    return one.first == 0 if first > last else one.last == len(one.mask) - 1
+def _reaches_the_end(one: Cavity, *, last: bool) -> bool:
+    """Whether the stack's last slice counts, or its first: nothing shows that the ventricle ends there."""
+    return one.last == len(one.mask) - 1 if last else one.first == 0
 
 
 OPEN_BASE = say(

@@ -175,9 +175,19 @@ def test_the_reader_is_told_which_phases_and_which_slices_count() -> None:
     assert "at least" not in said
 
 
-def test_a_stack_that_begins_within_the_base_gives_volumes_of_at_least() -> None:
-    """The widest slice is the first: what is beyond it nobody sees, and the reader is told; the fraction is of what is there."""
-    findings = analyse(APPLICATION, heart(middle=0.0, slices=8), Blood())
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: heart(middle=7.0, slices=8),
+        lambda: heart(middle=0.0, slices=8, axes=-OBLIQUE),
+        lambda: heart(middle=5.0, slices=8),
+    ],
+    ids=["last", "first", "beyond the middle"],
+)
+def test_a_stack_that_begins_within_the_base_gives_volumes_of_at_least(made: Callable[[], Phases]) -> None:
+    """The cavity is on the outermost slice at the base, whichever that is: what is beyond nobody sees, and the reader is told; the fraction
+    is of what is there."""
+    findings = analyse(APPLICATION, made(), Blood())
     at_least = {one.name.meaning: one.at_least for one in findings.measurements}
     assert at_least == {
         "Left Ventricular ED Volume": True,
@@ -222,6 +232,8 @@ def turned(degrees_from_z: float) -> NDArray[np.float64]:
         (lambda: heart(axes=turned(0)), NotShortAxis, "64 degrees from the long axis"),
         (lambda: heart(axes=turned(45)), NotShortAxis, "at most 45 are a short axis"),
         (lambda: heart(slices=6, middle=2.5, half_axes_mm=(70, 27, 24)), VentricleCut, "the stack ends before the apex"),
+        (lambda: heart(middle=2.0, slices=9), VentricleCut, "the stack ends before the apex"),
+        (lambda: heart(middle=6.0, slices=9, axes=-OBLIQUE), VentricleCut, "the stack ends before the apex"),
         (lambda: heart(at=(70, 20)), VentricleCut, "reaches the border of what the network sees"),
         (lambda: heart(at=(10, 66), pixel_mm=1.2), VentricleCut, "reaches the border of what the network sees"),
         (lambda: heart(ejected=0.0), NoBeatingVentricle, "nothing that is marked beats"),
@@ -229,7 +241,19 @@ def turned(degrees_from_z: float) -> NDArray[np.float64]:
         (lambda: heart(half_axes_mm=(12, 30, 30)), NoBeatingVentricle, "on 3 neighbouring slices"),
         (lambda: heart(ejected=0.9999), NoBeatingVentricle, "nothing is marked in phase 6"),
     ],
-    ids=["axial", "along the axis", "short", "off the window", "off the images", "phantom", "vessel", "ball", "emptied"],
+    ids=[
+        "axial",
+        "along the axis",
+        "short",
+        "no apex",
+        "no apex at the end",
+        "off the window",
+        "off the images",
+        "phantom",
+        "vessel",
+        "ball",
+        "emptied",
+    ],
 )
 def test_what_is_no_whole_beating_ventricle_is_declined(made: Callable[[], Phases], error: type[Exception], words: str) -> None:
     """A sentence with the reason, and no number."""
