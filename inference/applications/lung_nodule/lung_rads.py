@@ -76,7 +76,7 @@ def screened(nodules: Sequence[MeasuredNodule]) -> Screened | None:
 
 
 def _between(one: MeasuredNodule) -> tuple[int, int]:
-    """Places in `CATEGORIES`. Of a solid part the longest diameter is known, and its mean is no larger: which of less, is not known."""
+    """Places in `CATEGORIES`. Of a solid part the longest diameter is known; its mean is no larger, and no less than half of it."""
     size = mean_mm(one)
     if one.density is Density.SOLID:
         return (place := CATEGORIES.index(_below(size, _SOLID, VERY_SUSPICIOUS))), place
@@ -84,8 +84,9 @@ def _between(one: MeasuredNodule) -> tuple[int, int]:
         return (place := CATEGORIES.index(_below(size, _GLASS, PROBABLY_BENIGN))), place
     if size < _PART_SOLID_FROM:
         return CATEGORIES.index(BENIGN), CATEGORIES.index(BENIGN)
-    most = _below(_tenth(min(one.solid_mm, one.long_mm)), _SOLID_PART, VERY_SUSPICIOUS)
-    return CATEGORIES.index(PROBABLY_BENIGN), CATEGORIES.index(most)
+    longest = _tenth(min(one.solid_mm, one.long_mm))
+    least, most = (_below(_tenth(mean), _SOLID_PART, VERY_SUSPICIOUS) for mean in (longest / 2, longest))
+    return CATEGORIES.index(least), CATEGORIES.index(most)
 
 
 def _below(size: Decimal, limits: Sequence[tuple[Decimal, Category]], beyond: Category) -> Category:

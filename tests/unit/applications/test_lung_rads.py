@@ -30,10 +30,13 @@ def test_a_row_of_the_table(nodule: Nodule, category: str, managed: str) -> None
     assert managed in str(found.most.managed)
 
 
-@pytest.mark.parametrize(("solid_mm", "between"), [(6.0, "3 - 4A"), (7.9, "3 - 4A"), (8.0, "3 - 4B"), (12.0, "3 - 4B")])
+@pytest.mark.parametrize(
+    ("solid_mm", "between"),
+    [(6.0, "3 - 4A"), (7.9, "3 - 4A"), (8.0, "3 - 4B"), (11.8, "3 - 4B"), (12.0, "4A - 4B"), (15.8, "4A - 4B"), (16.0, "4B"), (25.0, "4B")],
+)
 def test_a_solid_part_of_which_only_the_longest_diameter_is_known_leaves_the_category_open(solid_mm: float, between: str) -> None:
-    """Its mean diameter, which the table asks for, is no larger, and may be any that is smaller."""
-    found = screened([part(15.0, solid_mm)])
+    """Its mean diameter, which the table asks for, is no larger; and no less than half of it, however thin it is."""
+    found = screened([part(26.0, solid_mm)])
     assert found is not None
     assert found.named == between
 
