@@ -97,6 +97,10 @@ def test_files_may_be_listed(folder: Path) -> None:
     found = outlined(folder, (), None, over=False)
     assert [case.name for case in found.cases] == ["one"]
     assert found.left_out == (f"gone: {folder / 'imagesTr/no.nii.gz'} is not there",)
+    # what two names call one image would be trained on and held out
+    same = {"images": ["labelsTr/../imagesTr/ball_003_0000.nii.gz"], "label": "labelsTr/ball_003.nii.gz"}
+    write_dataset(folder, dataset={**listed, "two": same})
+    assert '"one" and "two" are one image' in said_of(folder)
     write_dataset(folder, dataset={"one": {"images": []}})
     assert '"one" does not name one image and its label' in said_of(folder)
 
@@ -216,7 +220,7 @@ def splits(folder: Path, *sides: tuple[str, str]) -> Path:
     return path
 
 
-def test_folds_of_nnunet_are_kept(tmp_path: Path) -> None:
+def test_folds_of_nnunet_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first holds out where none is asked for; each holds out its own, wherever nnU-Net laid the file; a case in none is left out."""
     folder = raw_folder(tmp_path / "nnUNet_raw" / "Dataset001_Balls", 6)
     parted = splits(folder, ("234", "01"), ("014", "23"))
@@ -232,6 +236,8 @@ def test_folds_of_nnunet_are_kept(tmp_path: Path) -> None:
     (tmp_path / "nnUNet_preprocessed" / folder.name).mkdir(parents=True)
     parted.rename(tmp_path / "nnUNet_preprocessed" / folder.name / parted.name)
     assert [case.part for case in outlined(folder, (), None, over=False).cases] == [1, 1, 2, 2, 0]
+    monkeypatch.chdir(folder.parent)
+    assert [case.part for case in outlined(Path(folder.name), (), None, over=False).cases] == [1, 1, 2, 2, 0]
 
 
 @pytest.mark.parametrize(
@@ -240,6 +246,7 @@ def test_folds_of_nnunet_are_kept(tmp_path: Path) -> None:
         ([("12", "01")], 'fold 1 trains on "ball_001", which fold 1 holds out'),
         ([("23", "01"), ("02", "13")], 'fold 1 holds out, too, "ball_001", which fold 2 holds out'),
         ([("12", "09")], "cases that it holds out are not in"),
+        ([("2", "01"), ("01", "23")], 'fold 1 neither trains on "ball_003" nor holds it out'),
     ],
 )
 def test_folds_that_judge_nothing_are_refused(folder: Path, sides: list[tuple[str, str]], said: str) -> None:

@@ -9,6 +9,7 @@ Only names are read here; voxels when a case is loaded.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -180,6 +181,7 @@ def _found(folder: Path, ending: str) -> tuple[dict[str, tuple[Path, Path]], lis
 def _listed(folder: Path, said: Mapping[str, Any]) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
     """The files as dataset.json lists them, which nnU-Net allows."""
     files: dict[str, tuple[Path, Path]] = {}
+    named: dict[str, str] = {}
     left_out = []
     if not isinstance(said["dataset"], dict):
         raise UnfitData(f'{folder / DATASET}: "dataset" is no object of JSON')
@@ -189,6 +191,8 @@ def _listed(folder: Path, said: Mapping[str, Any]) -> tuple[dict[str, tuple[Path
             image, label = folder / image, folder / label
         except (KeyError, TypeError, ValueError) as broken:
             raise UnfitData(f'{folder / DATASET}: "{name}" does not name one image and its label ({broken!r})') from broken
+        if (before := named.setdefault(os.path.realpath(image), name)) != name:
+            raise UnfitData(f'{folder / DATASET}: "{before}" and "{name}" are one image, {image}: take one of them out')
         absent = [path for path in (image, label) if not path.is_file()]
         if absent:
             left_out.append(f"{name}: {absent[0]} is not there")
@@ -204,7 +208,8 @@ def _files(folder: Path, ending: str) -> Iterator[Path]:
 
 def _parts(folder: Path, names: Sequence[str]) -> tuple[dict[str, int], list[str]]:
     """Which fold holds out each case; and cases of which splits_final.json says nothing."""
-    places = (folder / SPLITS, folder.parent.parent / _PREPROCESSED / folder.name / SPLITS)
+    whole = Path(os.path.abspath(folder))
+    places = (folder / SPLITS, whole.parent.parent / _PREPROCESSED / whole.name / SPLITS)
     file = next((path for path in places if path.is_file()), None)
     if file is None:
         return {}, []
@@ -224,6 +229,10 @@ def _parts(folder: Path, names: Sequence[str]) -> tuple[dict[str, int], list[str
     if absent:
         raise UnfitData(f'{file}: {len(absent)} cases that it holds out are not in {folder}: "{absent[0]}"')
     listed = set(parts).union(*(train for train, _ in sides))
+    for number, (train, held_out) in enumerate(sides, start=1):
+        # it would be trained on: what a fold does not hold out is
+        if unused := sorted(listed - train - set(held_out)):
+            raise UnfitData(f'{file}: fold {number} neither trains on "{unused[0]}" nor holds it out, as another does: put it on one side')
     return parts, [name for name in names if name not in listed]
 
 
