@@ -22,6 +22,7 @@ from inference import codes
 from inference.applications.bundle.finish import Regions
 from inference.applications.bundle.names import known
 from inference.applications.bundle.nnunet.plans import Labels, read_labels
+from inference.applications.manifest import is_label
 from inference.errors import HilumError
 from training.data.cases import Case, Labelled
 from training.data.coded import coded
@@ -65,7 +66,7 @@ class RawFolder:
         Raises
         ------
         UnclearLabels
-            A name is not there, or two structures could not be told apart.
+            A name is not there, none is, one fits no element of text, or two structures could not be told apart.
         """
         every = {number: _segment(number, name) for number, name in sorted(self.labels.names.items())}
         known_as = {_plain(one.label): number for number, one in every.items()}
@@ -75,6 +76,13 @@ class RawFolder:
         if absent:
             raise UnclearLabels(f"{self.folder / DATASET} has no label {', '.join(absent)}; it has: {said}")
         made = tuple(every[number] for number in dict.fromkeys(known_as[_plain(name)] for name in names)) or tuple(every.values())
+        if not made:
+            raise UnclearLabels(f"{self.folder / DATASET} has no label beside the background: nothing could be learned")
+        unfit = [self.labels.names[one.number] for one in made if not is_label(one.label)]
+        if unfit:
+            raise UnclearLabels(
+                f"{self.folder / DATASET}: label {unfit[0]!r} is empty, or has a backslash or a sign that is not printed: rename it"
+            )
         if len(made) > MOST:
             raise UnclearLabels(f"{len(made)} structures, of which one network learns {MOST} at most")
         kinds = {(one.type.scheme, one.type.value, one.laterality, one.site) for one in made}
