@@ -220,8 +220,10 @@ def sides_mm(box: Floats, grid: Grid) -> tuple[float, float, float]:
     """A box's extent from right to left, from front to back and from foot to head, of axes that lie nearest to these."""
     sides = (box[AXES:] - box[:AXES]).astype(np.float64) * grid.spacing_mm
     cosines = np.abs(grid.affine[:AXES, :AXES]) / grid.spacing_mm
-    across, through, along = (float(sides[int(axis)]) for axis in cosines.argmax(axis=1))
-    return across, through, along
+    # each axis is the nearest to one direction alone: of far turned images one may be nearest to two
+    turns = itertools.permutations(range(AXES))
+    across, through, along = max(turns, key=lambda axes: sum(cosines[row, axis] for row, axis in enumerate(axes)))
+    return float(sides[across]), float(sides[through]), float(sides[along])
 
 
 class _Windows:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from inference import codes
 from inference.applications.bundle.anatomy import ALIASES, STRUCTURES, UNPAIRED, Coded
 from inference.applications.bundle.answering import AnswerChannel
-from inference.applications.bundle.detecting import DetectedClass
+from inference.applications.bundle.detecting import TOLD, DetectedClass
 from inference.applications.bundle.errors import UncodedStructure
 from inference.applications.bundle.manifest import Structure
 
@@ -20,6 +20,8 @@ BACKGROUND = frozenset({"background", "bg", "other", "everything else", "unlabel
 _SIDES = {"left": codes.LEFT, "right": codes.RIGHT}
 _SPELLED = {"l": "left", "r": "right", "lt": "left", "rt": "right"}
 _LEVEL = re.compile(r"[ctls]\d{1,2}")
+_LABEL = 64
+"""Characters of an LO element (PS3.5 6.2)."""
 """Of a vertebra."""
 
 
@@ -144,7 +146,8 @@ def detected_classes(
     """
     made: list[DetectedClass] = []
     for _, channel, name, coded in _coded(classes, given, listed, lambda _: None):
-        label = _label(name or _sided(coded).lower())
+        # what it finds is numbered behind it, and fits an element of text all the same
+        label = _label(name or _sided(coded).lower())[: _LABEL - len(f" {TOLD}")].strip()
         if any(one.label == label for one in made):
             raise UncodedStructure(f'several classes are called "{label}": each needs its own name')
         made.append(DetectedClass(channel=channel, label=label, finding=coded.type, site=coded.site, laterality=coded.laterality))
@@ -183,7 +186,7 @@ def _sided(coded: Coded) -> str:
 
 
 def _label(name: str) -> str:
-    return " ".join(name.replace("_", " ").replace("\\", " ").split())[:64]
+    return " ".join(name.replace("_", " ").replace("\\", " ").split())[:_LABEL]
 
 
 def colour(place: int) -> tuple[int, int, int]:

@@ -36,7 +36,9 @@ from inference.applications.bundle.errors import (
 from inference.applications.bundle.importing import Wanted, import_bundle
 from inference.applications.bundle.inferer import SlidingWindow
 from inference.applications.bundle.manifest import application_of, from_text, to_text
+from inference.applications.bundle.names import detected_classes
 from inference.applications.bundle.steps import ImageOnGrid
+from inference.applications.manifest import is_label
 from inference.applications.port import LocationOutput
 from inference.engines.errors import NotFinite
 from inference.engines.port import ModelRef, Tensors
@@ -126,6 +128,22 @@ def test_a_box_lies_on_the_slice_next_to_its_middle() -> None:
     assert sides_mm(np.array([2, 3, 4, 5, 7, 12], dtype=np.float32), grid) == (6.0, 8.0, 16.0)
     image, shape = on_slice(np.array([0, 0, 19, 15, 20, 20], dtype=np.float32), grid, source)
     assert (image, shape.top, shape.bottom, shape.left, shape.right) == (9, 0.5, 40.0, 0.5, 30.0)
+
+
+def test_of_an_image_that_is_turned_far_each_side_is_told_once() -> None:
+    """By hand: turned by 55 degrees about an axis between all three, two of the patient's axes lie nearest to one of the image's."""
+    axis, angle = np.array([2.0, -1.0, 1.0]) / np.sqrt(6), np.radians(55)
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    affine = np.eye(4)
+    affine[:3, :3] = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    assert sorted(sides_mm(np.array([0, 0, 0, 3, 5, 7], dtype=np.float32), Grid(shape=(9, 9, 9), affine=affine))) == [3.0, 5.0, 7.0]
+
+
+def test_a_label_with_its_number_fits_whatever_the_class_is_called() -> None:
+    """Of 64 characters, as an LO element takes them (PS3.5 6.2)."""
+    (long,) = detected_classes({0: 20 * "nodule "}, {0: BALL})
+    assert long.label.startswith("nodule nodule")
+    assert is_label(f"{long.label} {TOLD}")
 
 
 def test_the_surest_are_told_with_their_sides_and_others_are_counted() -> None:
