@@ -160,7 +160,8 @@ def _reaches_the_end(one: Cavity, *, last: bool) -> bool:
 
 
 OPEN_BASE = say(
-    "The cavity goes on to the last slice at the base: no image shows where the ventricle ends, and volumes are at least those told."
+    "The cavity goes on to the last slice at the base: no image shows where the ventricle ends. Volumes at end-diastole and end-systole "
+    "are at least those told; stroke volume and ejection fraction are of what is shown, and may be larger or smaller."
 )
 
 

@@ -40,8 +40,9 @@ REMARKS: Mapping[str, str] = {
         "共检出{found}个，列出其中最大的{most}个；其余合计{rest} cm³，见分布图。"
     ),
     # left-ventricle
-    "The cavity goes on to the last slice at the base: no image shows where the ventricle ends, and volumes are at least those told.": (
-        "心腔延续至心底侧最外一层：图像未显示心室终止处，所示容积为下限值。"
+    "The cavity goes on to the last slice at the base: no image shows where the ventricle ends. Volumes at end-diastole and end-systole "
+    "are at least those told; stroke volume and ejection fraction are of what is shown, and may be larger or smaller.": (
+        "心腔延续至心底侧最外一层：图像未显示心室终止处。舒张末期与收缩末期容积为下限值；每搏输出量与射血分数仅据所示部分，实际可能更高或更低。"
     ),
     "{which}: phase {phase} of {phases}, slices {first} to {last} of {slices} count.": (
         "{which}：第{phase}期（共{phases}期），计入第{first}至{last}层（共{slices}层）。"

@@ -197,6 +197,7 @@ def test_a_stack_that_begins_within_the_base_gives_volumes_of_at_least(made: Cal
     }
     (caution,) = findings.cautions
     assert "no image shows where the ventricle ends" in caution.sentence
+    assert "stroke volume and ejection fraction are of what is shown" in caution.sentence
 
 
 def part(rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.bool_]:
