@@ -184,6 +184,11 @@ def another_place(folder: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(np.asanyarray(stored.dataobj), moved), path)
 
 
+def nowhere(folder: Path) -> None:
+    path = folder / "imagesTr" / "ball_000_0000.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.asanyarray(nibabel.load(path).dataobj), None), path)
+
+
 def halves(folder: Path) -> None:
     write_nifti(folder / "labelsTr" / "ball_000.nii.gz", np.full(SHAPE, 0.5, dtype=np.float32))
 
@@ -205,6 +210,7 @@ def no_number(folder: Path) -> None:
         (cut_image, "ball_000_0000.nii.gz cannot be read as a volume"),
         (another_grid, "is not on the grid of"),
         (another_place, "is not on the grid of"),
+        (nowhere, "does not say where its axes run (sform and qform have no code)"),
         (halves, "holds other values than whole ones from 0 to 255"),
         (another_value, "holds the value 7, which dataset.json does not name"),
         (no_number, "1 voxels are no finite numbers"),

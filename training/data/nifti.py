@@ -94,16 +94,21 @@ def read_nifti(file: Path) -> tuple[np.ndarray, np.ndarray]:
     UnfitData
         The file cannot be read, holds no volume, or says of no axis where it runs; or a voxel is no finite number.
     """
+    import nibabel
     from nibabel.filebasedimages import ImageFileError
 
     try:
         voxels, affine = from_nifti(file)
+        header = nibabel.load(file).header
     except (OSError, ValueError, EOFError, zlib.error, ImageFileError, np.linalg.LinAlgError) as broken:
         raise UnfitData(f"{file} cannot be read as a volume: {broken}") from broken
     if voxels.dtype.kind not in "iuf":
         raise UnfitData(f"{file} holds {voxels.dtype}, not one number a voxel")
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < _LEAST_MM3:
         raise UnfitData(f"{file}: its header does not say where its axes run")
+    # what nibabel assumes then is nobody's word: a side would be guessed
+    if not (header["sform_code"] or header["qform_code"]):
+        raise UnfitData(f"{file}: its header does not say where its axes run (sform and qform have no code): write it with its affine")
     if not np.isfinite(voxels).all():
         raise UnfitData(f"{file}: {np.count_nonzero(~np.isfinite(voxels))} voxels are no finite numbers: give them a value (0, or air)")
     return voxels, affine
