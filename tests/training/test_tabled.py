@@ -245,6 +245,15 @@ def test_findings_are_each_yes_or_no(folder: Path) -> None:
         read_labels(folder / "labels.csv")
 
 
+def test_a_finding_may_be_written_with_a_point(tmp_path: Path) -> None:
+    """As pandas writes a column of 1 and 0 in which a cell is empty: a finding, and no classes "0.0" and "1.0"."""
+    (tmp_path / "labels.csv").write_text("SeriesInstanceUID,Mass\n1.2,1.0\n1.3,0.0\n1.4,\n1.5,1\n")
+    read = read_labels(tmp_path / "labels.csv")
+    assert (read.exclusive, [code.meaning for code in read.channels]) == (False, ["Mass"])
+    assert [line.labels for line in read.lines] == [(True,), (False,), (True,)]
+    assert read.unlabelled == (4,)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -24,7 +24,9 @@ FILE_COLUMNS = frozenset(
 """Columns that name a case by its file, however they are capitalised."""
 PATIENT_COLUMNS = frozenset({"patient", "patientid", "patient_id", "subject", "subject_id", "participant", "participant_id", "person_id"})
 """Columns that say whose image a file is."""
-YES, NO = frozenset({"1", "yes", "true", "present", "positive"}), frozenset({"0", "no", "false", "absent", "negative"})
+YES = frozenset({"1", "1.0", "yes", "true", "present", "positive"})
+NO = frozenset({"0", "0.0", "no", "false", "absent", "negative"})
+"""Whole numbers with a point are what statistics programs write of a column in which a cell is empty."""
 
 
 def among(columns: Sequence[str], known: frozenset[str]) -> list[str]:
