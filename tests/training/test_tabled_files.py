@@ -188,6 +188,12 @@ def test_volumes_and_dicom_files_are_named_too(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("file,Spots\n0.dcm,fine\n1.dcm,broad\n")
     found = found_in(tmp_path, None)
     assert [(case.patient.partition("\\")[0], case.modality) for case in found.cases] == [("P000", "DX"), ("P001", "DX")]
+    # a folder that somebody looked into on another system
+    (tmp_path / "films" / "series").mkdir()
+    (tmp_path / "films" / "series" / ".DS_Store").write_bytes(b"Bud1")
+    radiograph(tmp_path / "films" / "series" / "2.dcm", spotted(2, True), 2)
+    (tmp_path / "table.csv").write_text("file,Spots\nseries,fine\n1.dcm,broad\n")
+    assert [case.files[-1].name for case in found_in(tmp_path, None).cases] == ["2.dcm", "1.dcm"]
 
 
 @pytest.mark.parametrize(

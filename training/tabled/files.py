@@ -81,7 +81,8 @@ def _case(line: LabelledLine, path: Path, modality: str | None) -> TabledCase:
         return _plain(line, path, _said(path, modality, volumes=True), volume=True)
     if path.suffix.lower() in ENDINGS:
         return _plain(line, path, _said(path, modality, volumes=False), volume=False)
-    files = tuple(sorted(one for one in path.rglob("*") if one.is_file())) if path.is_dir() else (path,)
+    # what begins with a point another system left there
+    files = tuple(sorted(one for one in path.rglob("[!.]*") if one.is_file())) if path.is_dir() else (path,)
     if not files:
         raise UnfitData(f"{line.name} is an empty folder")
     try:
