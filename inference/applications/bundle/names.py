@@ -20,9 +20,9 @@ BACKGROUND = frozenset({"background", "bg", "other", "everything else", "unlabel
 _SIDES = {"left": codes.LEFT, "right": codes.RIGHT}
 _SPELLED = {"l": "left", "r": "right", "lt": "left", "rt": "right"}
 _LEVEL = re.compile(r"[ctls]\d{1,2}")
+"""Of a vertebra."""
 _LABEL = 64
 """Characters of an LO element (PS3.5 6.2)."""
-"""Of a vertebra."""
 
 
 def words_of(name: str) -> list[str]:
