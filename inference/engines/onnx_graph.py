@@ -52,6 +52,10 @@ class PublishedGraph:
             raise WrongWeights(f"the state dict has no {key}: it is another network's")
         return self._state[key]
 
+    def has(self, key: str) -> bool:
+        """Whether there is such a layer, which has not been made a weight yet."""
+        return key in self._state
+
     def weight(self, key: str) -> str:
         """That as a constant of single precision."""
         array = np.ascontiguousarray(self.published(key), dtype=np.float32)

@@ -15,7 +15,7 @@ from inference.engines.safetensors import read_safetensors, safetensors_of
 
 _UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, LookupError, ValueError, TypeError, zipfile.BadZipFile)
 """What torch's own unpickler raises on bytes that are no state dict."""
-_NESTED = ("state_dict", "model")
+_NESTED = ("state_dict", "model", "model_state_dict")
 """Under which names a checkpoint keeps the weights beside other things."""
 _GROWTH, _ROOM_BYTES = 4, 16 << 20
 """How much longer than the file its tensors may be, each written for itself: some share their numbers, and archives can be packed."""

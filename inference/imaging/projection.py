@@ -76,6 +76,20 @@ def body_parts_of(header: Dataset) -> tuple[str, ...]:
     return tuple(part for part in (tags.text(header, tags.BODY_PART_EXAMINED), *meanings) if part)
 
 
+def photographed_of(header: Dataset) -> tuple[str, ...]:
+    """How an ophthalmic photograph was taken, by the meanings of its codes (PS3.3 C.8.17.1, C.8.17.2, C.7.6.4b); nothing of other images.
+
+    Raises
+    ------
+    MissingAttribute
+        One of its sequences cannot be read: what it might say is not taken for nothing.
+    """
+    if tags.text(header, tags.MODALITY) != "OP":
+        return ()
+    coded = [_meaning(item) for tag in tags.PHOTOGRAPHED for item in tags.items(header, tag, "")]
+    return tuple(each for each in coded if each)
+
+
 def orientation_of(header: Dataset) -> tuple[str, str] | None:
     """Where rows and columns run to (PS3.3 C.7.6.1.1.1), letters of A, P, R, L, H, F."""
     stated = tags.text(header, tags.PATIENT_ORIENTATION).split("\\")

@@ -12,7 +12,16 @@ from inference.imaging import tags
 from inference.imaging.errors import NotACine, NotImages, TooLarge, naming
 from inference.imaging.frame_values import MOST_BYTES, frames_of, is_colour, is_inverted
 from inference.imaging.header import PARSE_ERRORS, Instance
-from inference.imaging.projection import body_parts_of, laterality_of, orientation_of, regions_of, spacing_of, view_of, window_of
+from inference.imaging.projection import (
+    body_parts_of,
+    laterality_of,
+    orientation_of,
+    photographed_of,
+    regions_of,
+    spacing_of,
+    view_of,
+    window_of,
+)
 from inference.imaging.subject import Cine, Image, Images
 from inference.imaging.volume import SliceSource
 from inference.translatable import Translatable, say
@@ -199,6 +208,7 @@ def _images(instance: Instance, threads: int) -> tuple[list[Image], bool]:
             regions=regions,
             window=window_of(instance, frame),
             body_parts=body_parts_of(header),
+            photographed=photographed_of(header),
             number=str(frame + 1) if instance.multiframe else tags.text(header, tags.INSTANCE_NUMBER),
         )
         for frame in frames

@@ -210,6 +210,8 @@ class Image:
         What the header says was imaged, in its own words: BodyPartExamined, and the meanings of Anatomic Region Sequence.
     number
         What people call it by: InstanceNumber, of a multi-frame instance the frame's; "" where the header says none.
+    photographed
+        How an ophthalmic photograph was taken, in the header's own words: device, light, filters, channels, agents (PS3.3 C.8.17.2).
     """
 
     pixels: NDArray[Any]
@@ -225,6 +227,7 @@ class Image:
     window: tuple[float, float] | None = None
     body_parts: tuple[str, ...] = ()
     number: str = ""
+    photographed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

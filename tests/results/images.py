@@ -7,8 +7,14 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage
+from pydicom.uid import (
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    OphthalmicPhotography8BitImageStorage,
+    UltrasoundMultiFrameImageStorage,
+)
 
 from inference.findings import Findings
 from inference.imaging.subject import Takes
@@ -48,6 +54,44 @@ def radiograph(folder: Path, number: int, series: int, **extra: Any) -> Path:
     for keyword, value in extra.items():
         setattr(dataset, keyword, value)
     return _written(dataset, folder / f"dx-{series}-{number}.dcm")
+
+
+def photograph(folder: Path, pixels: NDArray[np.uint8], number: int = 1, **extra: Any) -> Path:
+    """A photograph of the fundus of a left eye, (Y, X, 3) RGB, image `number`; `extra` are attributes."""
+    dataset = _image(OphthalmicPhotography8BitImageStorage, "OP", f"photograph {number}", "photographs")
+    dataset.SeriesNumber, dataset.InstanceNumber, dataset.ImageLaterality = 5, number, "L"
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.PhotometricInterpretation = *pixels.shape[:2], 3, "RGB"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
+    dataset.PlanarConfiguration, dataset.ImageType, dataset.PatientOrientation = 0, ["ORIGINAL", "PRIMARY"], ["L", "F"]
+    dataset.Manufacturer, dataset.BurnedInAnnotation, dataset.LossyImageCompression = "", "NO", "00"
+    dataset.ContentDate, dataset.ContentTime, dataset.AcquisitionDateTime = "20240102", "101500", "20240102101500"
+    dataset.NumberOfFrames, dataset.PupilDilated, dataset.AcquisitionTimeSynchronized = 1, "YES", "N"
+    dataset.SynchronizationFrameOfReferenceUID, dataset.SynchronizationTrigger = derive_uid("clock", "camera"), "NO TRIGGER"
+    dataset.PatientEyeMovementCommanded, dataset.RefractiveStateSequence = "NO", []
+    dataset.EmmetropicMagnification = dataset.IntraOcularPressure = dataset.HorizontalFieldOfView = None
+    dataset.DegreeOfDilation, dataset.MydriaticAgentSequence = None, []
+    dataset.DetectorType, dataset.AnatomicRegionSequence = "CCD", [coded("81745001", "SCT", "Eye")]
+    dataset.AcquisitionDeviceTypeCodeSequence = [coded("409898007", "SCT", "Fundus Camera")]
+    for keyword in ("IlluminationTypeCodeSequence", "LightPathFilterTypeStackCodeSequence", "ImagePathFilterTypeStackCodeSequence"):
+        setattr(dataset, keyword, [])
+    dataset.LensesCodeSequence = []
+    even = pixels.tobytes()
+    dataset.add_new("PixelData", "OB", even + bytes(len(even) % 2))
+    for keyword, value in extra.items():
+        setattr(dataset, keyword, value)
+    return _written(dataset, folder / f"op-{number}.dcm")
+
+
+def photographs(files: Sequence[Path], findings: Findings, **more: Any) -> Encoding:
+    """What is found on photographs of one series."""
+    return radiographs(files, findings, **more)
+
+
+def coded(value: str, scheme: str, meaning: str) -> Dataset:
+    """An item of a sequence of codes."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return item
 
 
 def radiographs(files: Sequence[Path], findings: Findings, **more: Any) -> Encoding:

@@ -25,6 +25,29 @@ REMARKS: Mapping[str, str] = {
     "nothing. Small and thin haemorrhages are missed.": (
         "检测范围为颅内及其外{beyond} mm，共{searched} cm³；同类病灶合计不足{least} cm³者不计。小的及薄层出血可能漏检。"
     ),
+    # fundus-vessels
+    "Research only, not for diagnosis. Published networks, trained on a few dozen photographs from two places; how well they do on others "
+    "was not measured.": "仅供研究，不得用于诊断。采用公开的网络（以两处来源的数十张眼底照片训练）；在其他照片上的表现未经验证。",
+    "Shares are of the field of view, which cameras have of different widths: compare them only between photographs of one camera and one "
+    "field. Nothing here is a length.": (
+        "占比均以视野为基数，不同相机的视野宽度不同：仅可在同一相机、同一视野的照片之间比较。此处没有长度值。"
+    ),
+    "right eye": "右眼",
+    "left eye": "左眼",
+    "side not stated": "未标明侧别",
+    "Image {number} ({side}): of what both networks call artery or vein, they name {agreed} % alike.": (
+        "第{number}幅图像（{side}）：两个网络均判为动脉或静脉的像素中，判断一致者占{agreed}%。"
+    ),
+    "Image {number} ({side}): no pixel is an artery or a vein to both networks.": (
+        "第{number}幅图像（{side}）：没有两个网络均判为动脉或静脉的像素。"
+    ),
+    "it is not stored as an Ophthalmic Photography 8 Bit Image": "图像不是以8位眼科照片类型存储",
+    "its header says {stated}": "图像信息标明为{stated}",
+    "it is grey": "图像为灰度",
+    "red is not its strongest colour": "图像并非以红色为主",
+    "there is no round field on a dark ground": "未见暗背景上的圆形视野",
+    "its field has {columns} × {rows} pixels, fewer than {least} to a side": "视野为{columns} × {rows}像素，单边不足{least}",
+    "{share} % of its field is marked as vessel, on a fundus {least} to {most} %": "视野中{share}%被标为血管，眼底应为{least}至{most}%",
     # hippocampus
     "The images do not say which side they show: left and right cannot be told apart.": "图像信息未标明侧别，无法区分左、右侧。",
     # bright-lesion

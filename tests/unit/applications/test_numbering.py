@@ -11,6 +11,7 @@ BUILT_IN = (
     "chest-xray",
     "ct-head-bleed",
     "ct-lung",
+    "fundus-vessels",
     "hippocampus",
     "left-ventricle",
     "lung-nodule",

@@ -1,0 +1,54 @@
+"""Result case: what fundus-vessels says of two photographs and an angiogram; networks that go by colour stand in for its own."""
+
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from inference.applications.analysing import analyse
+from inference.applications.fundus_vessels import APPLICATION
+from inference.applications.fundus_vessels.application import VESSEL_PARTS, VESSEL_SHARE
+from inference.imaging.subject import Takes
+from inference.imaging.subjects import subjects
+from node.domain.profile import VIEWER
+from node.results.encode import encode
+from tests.lab import validators
+from tests.lab.fundus import by_colour, drawn
+from tests.results import images as dicom
+from tests.results import made
+from tests.results.reports import comments, groups, named, number, referenced
+from tests.unit.applications.conftest import OneByOne
+
+SOURCE_OF_MEASUREMENT = "121112"
+
+
+@pytest.mark.slow
+@pytest.mark.peers
+def test_two_eyes_and_an_angiogram(tmp_path: Path) -> None:
+    """One report and one page: a group of numbers for each eye, which names its own photograph, and says which eye it is; the angiogram
+    is named as left out, and its numbers are nowhere; no validator objects."""
+    angiogram = {"ContrastBolusAgentSequence": [dicom.coded("350086004", "SCT", "Fluorescein")]}
+    files = [
+        dicom.photograph(tmp_path, drawn(), 1),
+        dicom.photograph(tmp_path, drawn(), 2, **angiogram),
+        dicom.photograph(tmp_path, drawn(vessels=2), 3, ImageLaterality="R"),
+    ]
+    (assembled,) = subjects(Takes.IMAGES, "refuse", files, "")
+    findings = analyse(APPLICATION, assembled.subject, OneByOne(by_colour))
+    objects = made.save(encode(dicom.photographs(files, findings, application=APPLICATION, profiles=(VIEWER,))), tmp_path / "made")
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in objects]
+    assert sorted(str(header.Modality) for header in headers) == ["OT", "SR"]
+    (path,) = (path for path, header in zip(objects, headers, strict=True) if header.Modality == "SR")
+    document = pydicom.dcmread(path)
+    uids = [str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in files]
+    told = {referenced(named(group, SOURCE_OF_MEASUREMENT)[0])[0]: group for group in groups(document)}
+    assert list(told) == [uids[0], uids[2]]
+    shares = [number(group, VESSEL_SHARE) for group in told.values()]
+    assert shares[1][0] == pytest.approx(shares[0][0] * 2 / 3, rel=0.05)
+    assert {unit for _, unit in shares} == {"%"}
+    assert [number(group, VESSEL_PARTS) for group in told.values()] == [(6.0, "1"), (4.0, "1")]
+    said = comments(document)
+    assert any(one.startswith("Image 1 (left eye)") for one in said)
+    assert any(one.startswith("Image 3 (right eye)") for one in said)
+    assert "Image 2 was left out: its header says «Fluorescein»." in said
+    assert [fault for one in objects for fault in validators.faults_of(one, report=one == path)] == []
