@@ -30,7 +30,9 @@ _SLICES = 20
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A node that takes every MR for a head and puts results into a folder."""
-    folder = tmp_path_factory.mktemp("bad")
+    # what lies around it is its own: tests that run at the same time have theirs beside
+    folder = tmp_path_factory.mktemp("bad") / "inside"
+    folder.mkdir()
     written = configuration(
         folder / "node",
         port=free_port(),

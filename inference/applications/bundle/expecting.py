@@ -11,7 +11,7 @@ def expects_from(said: Any) -> Expects:
     part, contrast, view = given.pop("part", None), given.pop("contrast", None), given.pop("view", None)
     marked = tuple(Marked(segments=tupled(each["segments"]), form=Form(each["form"])) for each in given.pop("marked", ()))
     plausible = tuple(_plausible(each) for each in given.pop("plausible", ()))
-    plain = {name: given.pop(name) for name in ("measured", "native", "shown") if name in given}
+    plain = {name: given.pop(name) for name in ("measured", "native", "own_borders", "shown") if name in given}
     if given:
         raise ValueError(f"expects has no {', '.join(sorted(given))}")
     return Expects(
