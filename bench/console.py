@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy import insert
 
-from bench.replay import configs, fill
+from bench.replay import ROOT, configs, fill
 from bench.rows import Row, say
 from node.console.access import password_hash
 from node.domain.account import Account, Role
@@ -28,7 +28,7 @@ STUDIES, FEW = 10_000, 10
 _GOAL_MS = 200.0
 _ROUNDS = 15
 _NAME, _PASSWORD = "bench", "correct horse battery"
-_STUDY = "2.25.4711."
+_STUDY = f"{ROOT}."
 _PAGES = {
     "the newest studies": "/studies",
     "a page in the middle": f"/studies?before={STUDIES // 2}",

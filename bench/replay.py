@@ -131,7 +131,8 @@ routes:
 """All of the language: definitions, blocks, codes, private elements, derived words, times, days and hours, one winner of two routes by an
 order, a sample, conditions on the study, series that are needed, roles, versions and profiles, what is left, and what is off."""
 _EDIT = ("SliceThickness: {max: 5}", "SliceThickness: {max: 3}")
-_ROOT = "1.2.276.0.4711"
+ROOT = "1.2.276.0.4711"
+"""Of the UIDs: a scanner's, for what begins with 2.25 is looked at as if the node might have derived it."""
 _PARTS = ("CHEST", "ABDOMEN", "THORAX", "HEAD")
 
 
@@ -161,7 +162,7 @@ def _told_header(number: int, at: datetime) -> dict[str, tuple[Value, ...]]:
     study, sharp = divmod(number, 2)
     return {
         **_header(study, f"{at:%Y%m%d}"),
-        "StudyInstanceUID": (f"{_ROOT}.{study + 1}",),
+        "StudyInstanceUID": (f"{ROOT}.{study + 1}",),
         "StudyTime": (f"{at:%H%M%S}",),
         "SeriesDate": (f"{at:%Y%m%d}",),
         "SeriesTime": (f"{at:%H%M%S}",),
@@ -228,7 +229,7 @@ def _rows(
     number: int, headers: Mapping[int, dict[str, tuple[Value, ...]]], now: datetime, config: Config
 ) -> Iterator[tuple[Table, Mapping[str, Any]]]:
     """Of one study: `headers` by the row of their instance, each of a series of its own."""
-    at, study = micros(now), f"{_ROOT}.{number}"
+    at, study = micros(now), f"{ROOT}.{number}"
     arrival = {
         "id": number,
         "peer": "ct1",
@@ -249,7 +250,7 @@ def _rows(
     yield schema.event, {"at": at, "subject": "arrival", "subject_id": number, "name": "arrival.routed", "detail": ""}
     views = []
     for row, header in headers.items():
-        series = f"{_ROOT}.{number}.{row}"
+        series = f"{ROOT}.{number}.{row}"
         views.append(SeriesView(series_instance_uid=series, header=header, instances=1, images=1))
         instance = {
             "id": row,
