@@ -69,7 +69,7 @@ def _group(encoding: Encoding, sources: Sources, location: Location, measured: G
     )
     for one in made[0].ContentSequence:
         # by the table it modifies the group's concept (row 5 of TID 1501, which it is built on); the library has it contained
-        if one.ConceptNameCodeSequence[0].CodeValue == _METHOD:
+        if one.name.value == _METHOD:
             one.RelationshipType = "HAS CONCEPT MOD"
     return made
 
