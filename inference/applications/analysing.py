@@ -1,4 +1,4 @@
-"""Lets an application say its findings about a subject: on straight and even grids alone, whatever the gantry's tilt.
+"""Lets an application say its findings about a subject: on straight and even grids, or on slices as acquired where it takes them so.
 
 What it says about a straight grid is brought back onto the slices as they were acquired; nothing but this knows of both.
 """
@@ -37,9 +37,11 @@ def analyse(application: Application, subject: Subject, infer: Infer, headers: S
     UndeclaredOutput, InvalidOutput
         As `check_outputs`.
     """
-    given, straight = _straight(subject)
+    given, straight = (subject, None) if application.as_acquired else _straight(subject)
     said = application.analyse(given, infer)
     check_outputs(application, said, given)
+    if application.as_acquired and isinstance(subject, Volume | Phases):
+        said = replace(said, remarks=(*_remarks(subject.reference if isinstance(subject, Phases) else subject), *said.remarks))
     if straight is None and not application.measures:
         return said
     brought = said if straight is None else _back(said, straight)
