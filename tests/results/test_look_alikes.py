@@ -47,6 +47,7 @@ def encoding(tmp_path: Path) -> Encoding:
 def told(objects: list[Encoded], form: str, words: str) -> Dataset:
     """The sentence of a narrative that begins so."""
     (narrative,) = (pydicom.dcmread(BytesIO(one.data)) for one in objects if (one.kind, one.form) == (Kind.NARRATIVE, form))
+    sentence: Dataset
     (sentence,) = (
         item
         for section in narrative.ContentSequence
