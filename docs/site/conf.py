@@ -60,6 +60,7 @@ _PARTS = {
         "docs/howto/train-a-classifier",
         "docs/howto/train-a-regression",
         "docs/howto/chest-xray",
+        "docs/howto/brain-structures",
         "docs/howto/fundus-vessels",
         "docs/howto/head-bleed",
         "docs/howto/left-ventricle",

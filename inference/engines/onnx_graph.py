@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engines.errors import UnreadableModel, WrongWeights
+from inference.engines.safetensors import read_safetensors
 from inference.engines.statedict import read_state_dict
 
 OPSET, IR = 17, 8
@@ -27,7 +28,9 @@ class PublishedGraph:
 
     def __init__(self, published: bytes) -> None:
         try:
-            state = {name: tensor.numpy() for name, tensor in read_state_dict(published, "the file").items()}
+            # some publishers call safetensors, which begin with the length of a header in JSON, .pth
+            read = read_safetensors if published[8:9] == b"{" else read_state_dict
+            state = {name: tensor.numpy() for name, tensor in read(published, "the file").items()}
         except (UnreadableModel, TypeError) as broken:
             raise WrongWeights(f"not a PyTorch state dict: {broken}") from broken
         self._state: dict[str, NDArray[Any]] = {name: array for name, array in state.items() if not name.endswith("num_batches_tracked")}
@@ -56,11 +59,15 @@ class PublishedGraph:
         """Whether there is such a layer, which has not been made a weight yet."""
         return key in self._state
 
+    def taken(self, key: str) -> NDArray[Any]:
+        """That, of which constants are made by the one who asks."""
+        array = self.published(key)
+        del self._state[key]
+        return array
+
     def weight(self, key: str) -> str:
         """That as a constant of single precision."""
-        array = np.ascontiguousarray(self.published(key), dtype=np.float32)
-        del self._state[key]
-        return self.constant(key, array)
+        return self.constant(key, np.ascontiguousarray(self.taken(key), dtype=np.float32))
 
     def constant(self, name: str, array: NDArray[Any]) -> str:
         """Any other one."""

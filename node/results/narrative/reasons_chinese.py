@@ -86,6 +86,7 @@ REASONS: Mapping[str, str] = {
     "HLM-3221": "图像未包括整个左心室",
     "HLM-3222": "标记之处并非搏动的左心室",
     "HLM-3230": "图像不是彩色眼底照片",
+    "HLM-3250": "图像中未见T1加权的脑",
 }
 _FAMILIES: Mapping[str, str] = {
     "HLM-1": "图像接收失败",

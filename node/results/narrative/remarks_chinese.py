@@ -48,6 +48,9 @@ REMARKS: Mapping[str, str] = {
     "there is no round field on a dark ground": "未见暗背景上的圆形视野",
     "its field has {columns} × {rows} pixels, fewer than {least} to a side": "视野为{columns} × {rows}像素，单边不足{least}",
     "{share} % of its field is marked as vessel, on a fundus {least} to {most} %": "视野中{share}%被标为血管，眼底应为{least}至{most}%",
+    # mr-brain-structures
+    "Research only, not for diagnosis. A published network whose classes are FreeSurfer's; how near its volumes are to a reader's was not "
+    "measured.": "仅供研究，不得用于诊断。采用公开的网络，其分类与FreeSurfer一致；所得体积与阅片者测量的接近程度未经验证。",
     # hippocampus
     "The images do not say which side they show: left and right cannot be told apart.": "图像信息未标明侧别，无法区分左、右侧。",
     # bright-lesion

@@ -235,6 +235,7 @@ NOUNS: Mapping[str, str] = {
     "left-ventricle": "左心室功能",
     "lung-nodule": "肺结节",
     "mr-brain": "颅内容积",
+    "mr-brain-structures": "脑深部结构",
     "mr-denoise": "头部MR降噪",
     "mr-register": "MR前后对比",
 }
@@ -397,6 +398,7 @@ SENTENCES: Mapping[str, str] = {
     "a volume of both lungs": "双肺总体积",
     "an intracranial volume": "颅内容积",
     "a hippocampus": "海马体积",
+    "both thalami": "双侧丘脑总体积",
     "a patient of unknown age": "年龄不详的患者",
     "a patient of {years} years": "{years}岁的患者",
     "a patient below one year": "不满1岁的患者",

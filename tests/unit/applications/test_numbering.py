@@ -16,6 +16,7 @@ BUILT_IN = (
     "left-ventricle",
     "lung-nodule",
     "mr-brain",
+    "mr-brain-structures",
     "mr-denoise",
     "mr-register",
 )

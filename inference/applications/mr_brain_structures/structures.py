@@ -1,0 +1,68 @@
+"""The structures that are offered, as data: which classes of the published network each has, its codes, its colour.
+
+Names and colours are FreeSurfer's, codes those of CID 7140. Of the network's 104 classes only these are offered; why the others are not stands
+in docs/howto/brain-structures.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inference import codes
+from inference.codes import Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structure:
+    """One structure on one side, or of the middle.
+
+    Attributes
+    ----------
+    label
+        For people ("thalamus left").
+    channels
+        Its classes among the published network's 104.
+    compact
+        Whether it is one piece: what hangs together with its largest part not is no part of it. Ventricles may seem parted where they are thin.
+    """
+
+    label: str
+    channels: tuple[int, ...]
+    type: Code
+    rgb: tuple[int, int, int]
+    laterality: Code | None = None
+    compact: bool = True
+
+
+def _pair(
+    name: str, left: tuple[int, ...], right: tuple[int, ...], type: Code, rgb: tuple[int, int, int], compact: bool
+) -> Iterator[Structure]:
+    for side, channels, laterality in (("left", left, codes.LEFT), ("right", right, codes.RIGHT)):
+        yield Structure(label=f"{name} {side}", channels=channels, type=type, rgb=rgb, laterality=laterality, compact=compact)
+
+
+PAIRED = (
+    ("thalamus", (69,), (70,), Code("42695009", "SCT", "Thalamus"), (0, 118, 14), True),
+    ("caudate", (71,), (72,), Code("11000004", "SCT", "Caudate nucleus"), (122, 186, 220), True),
+    ("putamen", (73,), (74,), Code("89278009", "SCT", "Putamen"), (236, 13, 176), True),
+    ("pallidum", (75,), (76,), Code("14738005", "SCT", "Globus pallidus"), (13, 48, 255), True),
+    ("hippocampus", (77,), (78,), codes.HIPPOCAMPUS, (220, 216, 20), True),
+    ("amygdala", (79,), (80,), Code("4958002", "SCT", "Amygdala"), (103, 255, 255), True),
+    # with its inferior horn, a class of its own
+    ("lateral ventricle", (87, 88), (89, 90), Code("66720007", "SCT", "Lateral ventricle"), (120, 18, 134), False),
+)
+"""Name, classes of the left and of the right one, code, colour, whether it is one piece."""
+
+STRUCTURES = (
+    *(each for pair in PAIRED for each in _pair(*pair)),
+    Structure(label="third ventricle", channels=(91,), type=Code("49841001", "SCT", "Third ventricle"), rgb=(204, 182, 142), compact=False),
+    Structure(
+        label="fourth ventricle", channels=(92,), type=Code("35918002", "SCT", "Fourth ventricle"), rgb=(42, 204, 164), compact=False
+    ),
+    Structure(label="brain stem", channels=(94,), type=Code("119238007", "SCT", "Brain stem"), rgb=(119, 159, 176)),
+)
+CHANNELS = tuple(channel for structure in STRUCTURES for channel in structure.channels)
+"""Of the published network, in the order in which the served one has them."""
+
+_OTHER_SIDE = {one: other for _, left, right, *_ in PAIRED for one, other in zip((*left, *right), (*right, *left), strict=True)}
+MIRRORED = tuple(_OTHER_SIDE.get(channel, channel) for channel in CHANNELS)
+"""Of each of `CHANNELS` the class of the other side, of the middle its own."""
