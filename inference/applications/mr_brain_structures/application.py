@@ -85,7 +85,7 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
 
 
 def labels_of(image: NDArray[np.float32], infer: Infer) -> NDArray[np.uint8]:
-    """Of each voxel of a box the place in `STRUCTURES` from 1, or 0 for all else, by the mean of the logits of the box and of its mirror image.
+    """Of each voxel of a box the place in `STRUCTURES` from 1, or 0 for all else, by the logits of the box and of its mirror image.
 
     The network alone is not even: of some structures it makes one side larger, whichever that is. Asked so, it cannot.
     """

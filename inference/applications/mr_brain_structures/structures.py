@@ -1,7 +1,7 @@
 """The structures that are offered, as data: which classes of the published network each has, its codes, its colour.
 
-Names and colours are FreeSurfer's, codes those of CID 7140. Of the network's 104 classes only these are offered; why the others are not stands
-in docs/howto/brain-structures.md.
+Names and colours are FreeSurfer's, codes those of CID 7140. Of the network's 104 classes only these are offered; why the others are not
+stands in docs/howto/brain-structures.md.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class Structure:
     channels
         Its classes among the published network's 104.
     compact
-        Whether it is one piece: what hangs together with its largest part not is no part of it. Ventricles may seem parted where they are thin.
+        Whether it is one piece: what lies apart from the largest is no part of it. Ventricles may seem parted where they are thin.
     """
 
     label: str
@@ -44,9 +44,7 @@ PAIRED = (
     ("thalamus", (69,), (70,), Code("42695009", "SCT", "Thalamus"), (0, 118, 14), True),
     ("caudate", (71,), (72,), Code("11000004", "SCT", "Caudate nucleus"), (122, 186, 220), True),
     ("putamen", (73,), (74,), Code("89278009", "SCT", "Putamen"), (236, 13, 176), True),
-    ("pallidum", (75,), (76,), Code("14738005", "SCT", "Globus pallidus"), (13, 48, 255), True),
     ("hippocampus", (77,), (78,), codes.HIPPOCAMPUS, (220, 216, 20), True),
-    ("amygdala", (79,), (80,), Code("4958002", "SCT", "Amygdala"), (103, 255, 255), True),
     # with its inferior horn, a class of its own
     ("lateral ventricle", (87, 88), (89, 90), Code("66720007", "SCT", "Lateral ventricle"), (120, 18, 134), False),
 )

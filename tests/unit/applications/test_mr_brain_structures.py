@@ -16,7 +16,7 @@ from inference.applications.analysing import analyse
 from inference.applications.declared import check_outputs
 from inference.applications.errors import NotAccepted
 from inference.applications.mr_brain_structures import APPLICATION
-from inference.applications.mr_brain_structures.application import in_one_piece, labels_of
+from inference.applications.mr_brain_structures.application import in_one_piece
 from inference.applications.mr_brain_structures.network import DILATIONS, to_onnx
 from inference.applications.mr_brain_structures.preparing import NoBrainForStructures, box_of, brain_box, conformed
 from inference.applications.mr_brain_structures.structures import CHANNELS, PAIRED, STRUCTURES
@@ -29,7 +29,6 @@ from inference.engines.safetensors import read_safetensors, safetensors_of
 from inference.engines.weights_import import import_models
 from inference.findings import Findings
 from inference.imaging.measures.sides import ASYMMETRY
-from inference.imaging.volume import Volume
 from tests.unit.applications.conftest import ORIENTATIONS, OneByOne, turned_volume
 
 WEIGHTS = "weights/brainchop/model21_104class/model.pth"
@@ -129,6 +128,7 @@ def test_the_published_weights_as_they_are_served(real: Callable[[str], list[Pat
     (source,) = APPLICATION.sources
     engine = EmbeddedEngine(tmp_path)
     try:
+        assert source.golden is not None
         check_golden(engine, Repository(tmp_path), source.model, source.golden)
         (found,) = engine.infer(source.model, {"IMAGE": image})["LOGITS"]
     finally:
