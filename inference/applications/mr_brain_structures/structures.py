@@ -12,7 +12,7 @@ from inference.codes import Code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Structure:
+class BrainStructure:
     """One structure on one side, or of the middle.
 
     Attributes
@@ -35,9 +35,9 @@ class Structure:
 
 def _pair(
     name: str, left: tuple[int, ...], right: tuple[int, ...], type: Code, rgb: tuple[int, int, int], compact: bool
-) -> Iterator[Structure]:
+) -> Iterator[BrainStructure]:
     for side, channels, laterality in (("left", left, codes.LEFT), ("right", right, codes.RIGHT)):
-        yield Structure(label=f"{name} {side}", channels=channels, type=type, rgb=rgb, laterality=laterality, compact=compact)
+        yield BrainStructure(label=f"{name} {side}", channels=channels, type=type, rgb=rgb, laterality=laterality, compact=compact)
 
 
 PAIRED = (
@@ -52,11 +52,13 @@ PAIRED = (
 
 STRUCTURES = (
     *(each for pair in PAIRED for each in _pair(*pair)),
-    Structure(label="third ventricle", channels=(91,), type=Code("49841001", "SCT", "Third ventricle"), rgb=(204, 182, 142), compact=False),
-    Structure(
+    BrainStructure(
+        label="third ventricle", channels=(91,), type=Code("49841001", "SCT", "Third ventricle"), rgb=(204, 182, 142), compact=False
+    ),
+    BrainStructure(
         label="fourth ventricle", channels=(92,), type=Code("35918002", "SCT", "Fourth ventricle"), rgb=(42, 204, 164), compact=False
     ),
-    Structure(label="brain stem", channels=(94,), type=Code("119238007", "SCT", "Brain stem"), rgb=(119, 159, 176)),
+    BrainStructure(label="brain stem", channels=(94,), type=Code("119238007", "SCT", "Brain stem"), rgb=(119, 159, 176)),
 )
 CHANNELS = tuple(channel for structure in STRUCTURES for channel in structure.channels)
 """Of the published network, in the order in which the served one has them."""
