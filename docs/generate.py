@@ -113,6 +113,21 @@ def app_yaml() -> str:
     return "".join(text)
 
 
+def container_yaml() -> str:
+    """Every key of container.yaml, from the declarations that decode it."""
+    from node.settings.container_yaml import WHOLE
+
+    text = [
+        "# container.yaml, every key\n\n",
+        _MADE,
+        "It lies in a folder of its own and makes an application of a container: `hilum models import FOLDER`. ",
+        "[How](../howto/run-a-container.md). Every mistake is named with line, column and what was meant; ",
+        "`hilum config schema container.yaml` prints the JSON Schema for editors.\n\n",
+    ]
+    text += _block_tables("container.yaml", WHOLE)
+    return "".join(text)
+
+
 def measurements() -> str:
     """Every word of `measure:`, from the declarations of its families."""
     from inference.imaging.measures.measuring import KINDS
@@ -393,6 +408,7 @@ def _headed(path: Path) -> list[tuple[str, list[str]]]:
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "app-yaml.md": app_yaml,
+    "container-yaml.md": container_yaml,
     "measurements.md": measurements,
     "catalogue.md": catalogue,
     "commands.md": commands,

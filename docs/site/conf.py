@@ -62,6 +62,7 @@ _PARTS = {
         "docs/howto/chest-xray",
         "docs/howto/brain-structures",
         "docs/howto/fundus-vessels",
+        "docs/howto/run-a-container",
         "docs/howto/head-bleed",
         "docs/howto/left-ventricle",
         "docs/howto/lung-nodule",

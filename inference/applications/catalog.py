@@ -2,6 +2,7 @@
 
 Names are known without importing anything: an application `mr-brain` lives in a folder `mr_brain`. A model's folder with an
 application.json in a version (an imported bundle) is an application, too: data, never code; the version that the repository serves runs.
+So is a file NAME.container.json there: a container.
 """
 
 import importlib
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 
 GROUP = "hilum.applications"
 _BUILT_IN = Path(__file__).parent
-_DATA = _BUILT_IN / "bundle"
-"""What makes applications out of data; it is none itself."""
+_DATA = (_BUILT_IN / "bundle", _BUILT_IN / "container")
+"""What makes applications out of data; none is one itself."""
 
 _MANIFEST = "application.json"
+_CONTAINER = ".container.json"
 CONFIG = "config.pbtxt"
 
 
@@ -103,6 +105,9 @@ def state(name: str, folders: Sequence[Path] = ()) -> object:
             if _name(folder.name) == name:
                 file = _served_manifest(folder)
                 return file, file.stat().st_mtime_ns if file.is_file() else None
+        container = parent / f"{name}{_CONTAINER}"
+        if container.is_file():
+            return container, container.stat().st_mtime_ns
     return None
 
 
@@ -114,6 +119,8 @@ def _all(folders: Sequence[Path]) -> Iterator[_Found]:
             yield _Found(name=_name(folder.name), where=str(folder), get=partial(_from_folder, folder))
         for folder in _model_folders(parent):
             yield _Found(name=_name(folder.name), where=str(folder), get=partial(_from_model, folder))
+        for file in sorted(parent.glob(f"*{_CONTAINER}")):
+            yield _Found(name=file.name.removesuffix(_CONTAINER), where=str(file), get=partial(_from_container, file))
     for point in importlib.metadata.entry_points(group=GROUP):
         yield _Found(name=point.name, where=f"entry point {point.value}", get=partial(_entry, point))
 
@@ -122,7 +129,7 @@ def _application_folders(parent: Path) -> Iterator[Path]:
     if parent.is_dir():
         for folder in sorted(parent.iterdir()):
             # by name first: __pycache__ may be private to another user, who ran from the same place
-            if not folder.name.isidentifier() or folder.name.startswith("_") or folder == _DATA:
+            if not folder.name.isidentifier() or folder.name.startswith("_") or folder in _DATA:
                 continue
             # a model's folder is data: nothing in it is run
             if (folder / "__init__.py").is_file() and not (folder / CONFIG).is_file():
@@ -175,6 +182,12 @@ def _from_model(folder: Path) -> Any:
             f'model "{folder.name}" serves version {file.parent.name}, which is a model alone, without {_MANIFEST}; '
             f"`hilum models rollback {folder.name}` serves the version before"
         )
+    return application(file)
+
+
+def _from_container(file: Path) -> Any:
+    from inference.applications.container.manifest import application
+
     return application(file)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ __all__ = [
     "ExplanationOutput",
     "Golden",
     "Infer",
+    "JobFiles",
     "Licences",
     "LocationOutput",
     "MeasurementOutput",
@@ -62,6 +64,18 @@ class Infer(Protocol):
 
 Analyse: TypeAlias = Callable[[Any, Infer], Findings]
 """Its first argument is the subject that `Accepts.takes` names: a `Volume`, a `VolumeSet`, `Phases`, `Images` or a `Cine`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFiles:
+    """The files of a job, Part 10, which are read and never written; and the seconds that are left for what is made of them."""
+
+    files: tuple[Path, ...]
+    seconds: float
+
+
+AnalyseFiles: TypeAlias = Callable[[Any, JobFiles], Findings]
+"""What is said by something that reads the files itself; the subject as they were acquired says where findings lie."""
 
 Explain: TypeAlias = Callable[[Any, Infer], tuple[Explanation, ...]]
 """What moved the answers of `Analyse` about the same subject."""
@@ -272,10 +286,16 @@ class Application:
     """The digest of its models that this was found for; "" where none asks."""
     measures: tuple[Measure, ...] = ()
     """What is measured of its segments besides what `analyse` says; `outputs` then has their concepts."""
-    as_acquired: bool = False
-    """Each slice is looked at by itself: `analyse` is given slices as acquired, also in unequal steps or of a tilted stack."""
     explain: Explain | None = None
     """Called besides `analyse` where a sink of the job asks for explanations; `outputs` then has an `ExplanationOutput` for each map."""
+    of_files: AnalyseFiles | None = None
+    """In the place of `analyse`, of an application that is somebody else's program: it reads the files of the job, not what hilum made of
+    them, and is asked in jobs alone."""
+
+    def on(self, files: JobFiles) -> "Application":
+        """The application as it analyses these files, where it reads files."""
+        of_files = self.of_files
+        return self if of_files is None else replace(self, analyse=lambda subject, _: of_files(subject, files))
 
     @property
     def in_roles(self) -> tuple[Role, ...]:

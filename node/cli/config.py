@@ -69,8 +69,8 @@ def _demand_good(loaded: "Config") -> None:
     demand_pinned_versions(loaded)
 
 
-def schema(file: Literal["hilum.yaml", "app.yaml"] = "hilum.yaml", /) -> None:
-    """Print the JSON Schema of hilum.yaml, or of the app.yaml that describes a model, for editors.
+def schema(file: Literal["hilum.yaml", "app.yaml", "container.yaml"] = "hilum.yaml", /) -> None:
+    """Print the JSON Schema of hilum.yaml, of the app.yaml that describes a model, or of a container's container.yaml, for editors.
 
     With the YAML language server: `hilum config schema > hilum.schema.json`, and in hilum.yaml the comment
     `# yaml-language-server: $schema=hilum.schema.json`.
@@ -78,12 +78,17 @@ def schema(file: Literal["hilum.yaml", "app.yaml"] = "hilum.yaml", /) -> None:
     Parameters
     ----------
     file
-        Which of the two.
+        Which of the three.
     """
     if file == "app.yaml":
         from node.settings.app_yaml import schema as described
 
         print(json.dumps(described(), indent=1))
+        return
+    if file == "container.yaml":
+        from node.settings.container_yaml import schema as of_container
+
+        print(json.dumps(of_container(), indent=1))
         return
     from node.assembly.configuration import schema as made
 

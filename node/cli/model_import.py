@@ -52,10 +52,10 @@ def import_(
     """Bring a model into the repository: an application's weights, or a model of yours, which then is an application; entered whole.
 
     `import mr-brain` takes an application's weights: they come with it, are fetched, or are named with --file. `import PATH` finds out what
-    lies there and says it: a folder with app.yaml, a MONAI Bundle (a folder, a zip or a TorchScript file), a trained model of nnU-Net v2
-    (its folder, or the zip of nnUNetv2_export_model_to_zip), or a model file alone (ONNX, torch.export or TorchScript, with --name),
-    which no application uses yet. Versions stand beside each other, none is overwritten;
-    what was imported last is served, and `hilum models rollback` goes back.
+    lies there and says it: a folder with app.yaml, or for a container with container.yaml; a MONAI Bundle (a folder, a zip or a TorchScript
+    file), a trained model of nnU-Net v2 (its folder, or the zip of nnUNetv2_export_model_to_zip), or a model file alone (ONNX,
+    torch.export or TorchScript, with --name), which no application uses yet. Versions stand beside each other, none is overwritten; what
+    was imported last is served, and `hilum models rollback` goes back.
 
     Parameters
     ----------
@@ -138,6 +138,8 @@ def import_(
     else:
         if file:
             raise WrongWords(f'--file names the weights of an application, and "{what}" is none; a model of yours needs its path alone')
+        if _is_container(Path(what)):
+            return _container_entered(Path(what), options, repository, as_json=as_json)
         entered = [model_entered(Path(what), options, repository, quiet=as_json)]
     if tune:
         tuned(entered, repository, allow_code=allow_code, quiet=as_json)
@@ -204,6 +206,7 @@ _TRAINED = _OF_MODELS | {"codes", "codes_file", "orientation", "modality", "weig
 _FIT = {
     "APPLICATION": {"allow_code"},
     "APP": _EVERY,
+    "CONTAINER": set[str](),
     "BUNDLE": _TRAINED | {"certainty"},
     "NNUNET": (_TRAINED | {"configuration", "folds"}) - {"allow_code"},
     "FILE": _OF_MODELS | {"config", "shape", "golden_shape"},
@@ -219,7 +222,7 @@ def _fitting(options: Options, kind: str, called: str) -> None:
     vain = sorted(name for name in said - _FIT[kind] if (name, getattr(options, name)) != ("to", "onnx"))
     if vain:
         words = ", ".join(f"--{_CALLED.get(name, name).replace('_', '-')}" for name in vain)
-        instead = ": app.yaml says it" if kind == "APP" else ""
+        instead = {"APP": ": app.yaml says it", "CONTAINER": ": container.yaml says it"}.get(kind, "")
         raise WrongWords(f"{words} says nothing of {called}{instead}")
 
 
@@ -227,6 +230,33 @@ def _is_application(what: str, folders: tuple[Path, ...]) -> bool:
     from inference.applications import catalog
 
     return what in catalog.names(folders) or not ({"/", "."} & set(what) or Path(what).exists())
+
+
+def _is_container(path: Path) -> bool:
+    from inference.applications.bundle.given import CONTAINER, Given, given
+
+    return (path / CONTAINER).is_file() and given(path) is Given.CONTAINER
+
+
+def _container_entered(folder: Path, options: Options, repository: Path, *, as_json: bool) -> int:
+    """Bring in a container that is described, whose image this host's engine has."""
+    from inference.applications.bundle.given import Given
+    from inference.applications.container.engine import engine_here
+    from inference.applications.container.manifest import enter
+    from node.cli import screen
+    from node.settings.container_yaml import described, load
+
+    _fitting(options, Given.CONTAINER.name, Given.CONTAINER.value)
+    engine = engine_here()
+    manifest = described(load(folder), engine)
+    file = enter(manifest, repository)
+    if as_json:
+        screen.as_json([{"application": manifest.name, "version": manifest.version, "image": manifest.image, "engine": engine.name}])
+        return 0
+    screen.say(f"{folder} is {Given.CONTAINER.value}; {engine.name} has its image")
+    screen.say(f"{manifest.name} {manifest.version}: {file}")
+    screen.say(f"application {manifest.name}: name it in a route's `run`")
+    return 0
 
 
 def model_entered(path: Path, options: Options, repository: Path, *, quiet: bool) -> Entered:

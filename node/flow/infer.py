@@ -14,7 +14,7 @@ from inference.applications.acceptance import EnteredDigests, digest_of, untesta
 from inference.applications.admitting import admitted, of_the_reference
 from inference.applications.analysing import analyse
 from inference.applications.declared import check_outputs
-from inference.applications.port import Application, Infer
+from inference.applications.port import Application, Infer, JobFiles
 from inference.codes import ABSENT, RECOMMENDED_FOLLOW_UP, UNDETERMINED, VOLUME
 from inference.engines.calling import FiniteOutputs, with_places_taken
 from inference.engines.port import Call, Engine, ModelRef, Tensors, Urgency
@@ -233,7 +233,8 @@ class Analyst:
             assembled = time.monotonic()
             bounded = _Bounded(engine, application, calls, deadline, _URGENCY[job.priority])
             with stage(ANALYSE), at_most(to_infer_s(deadline - time.monotonic())):
-                parts = tuple(analysed(application, each, bounded, job, explained=self._explained(job)) for each in made)
+                asked = application.on(JobFiles(files=tuple(files), seconds=deadline - time.monotonic()))
+                parts = tuple(analysed(asked, each, bounded, job, explained=self._explained(job)) for each in made)
         bounded.share_out(stages_s)
         took_s = {"assemble": assembled - began, "infer": time.monotonic() - assembled}
         runtimes = {f"{model.name} v{model.version}": engine.runtime(model) for model in models}

@@ -56,8 +56,8 @@ from node.settings.blocks import Block, Items, Nodes, Values, block, needed, set
 from node.settings.kinds import SWITCH, TEXT, Choice, Several, whole
 from node.settings.source import BadValue, Here, MissingKey, Refused, parse, read
 
-_SIDES = {"left": codes.LEFT, "right": codes.RIGHT, "both": codes.BOTH_SIDES}
-_CATEGORIES = {
+SIDES = {"left": codes.LEFT, "right": codes.RIGHT, "both": codes.BOTH_SIDES}
+CATEGORIES = {
     "structure": codes.ANATOMICAL_STRUCTURE,
     "abnormality": codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE,
     "tissue": codes.TISSUE,
@@ -147,6 +147,31 @@ def _numbers(values: Values, nodes: Nodes, here: Here) -> None:
             raise here.refuse(MissingKey, nodes["by"], f'by `numbers` needs the key "{name}"')
 
 
+ACCEPTS = block(_AcceptsEntry, build=_AcceptsEntry)
+"""What a series has to be; `accepts_of` and `expects_of` say it in the gate's and the judge's nouns."""
+
+
+def accepts_of(said: Any) -> Accepts:
+    """What a series has to be by its headers."""
+    return Accepts(
+        modality=said.modality,
+        min_slices=said.min_slices,
+        max_spacing_mm=said.max_spacing_mm,
+        max_thickness_mm=said.max_thickness_mm,
+        min_extent_mm=said.min_extent_mm,
+        orientation=cast(Literal["axial", "coronal", "sagittal"] | None, said.orientation),
+        parts=cast(Literal["refuse", "each", "b0"], said.parts),
+    )
+
+
+def expects_of(said: Any) -> Expects:
+    """What its pixels have to show."""
+    return Expects(
+        part=None if said.part is None else BodyPart(said.part),
+        contrast=None if said.contrast is None else Contrast(said.contrast),
+    )
+
+
 _WINDOW = block(_ValueWindow, build=_ValueWindow)
 _PERCENTILES = block(_PercentileWindow, build=_PercentileWindow)
 _NORMALISE = block(_Normalise, build=_Normalise, check=_numbers)
@@ -215,8 +240,8 @@ class _SegmentEntry:
     code: Code | None = setting(
         CODE, says="What it is, `SCT:10200004:Liver`; may be left out where the label is a name that is known here."
     )
-    side: str | None = setting(Choice(of=tuple(_SIDES)), says="Its laterality.")
-    category: str = setting(Choice(of=tuple(_CATEGORIES)), default="structure", says="What kind of thing it is; with `code` alone.")
+    side: str | None = setting(Choice(of=tuple(SIDES)), says="Its laterality.")
+    category: str = setting(Choice(of=tuple(CATEGORIES)), default="structure", says="What kind of thing it is; with `code` alone.")
     colour: tuple[int, int, int] | None = setting(
         COLOUR,
         says="Without it, one is chosen.",
@@ -252,7 +277,7 @@ LICENCE = block(_LicenceEntry, build=Licences)
 """Three licences, and what follows from them."""
 
 
-def _uncoded(values: Values, nodes: Nodes, here: Here) -> None:
+def uncoded(values: Values, nodes: Nodes, here: Here) -> None:
     """No structure goes without a code, and none gets another's."""
     if values["code"] is None and known(values["label"]) is None:
         near = similar(values["label"])
@@ -261,7 +286,7 @@ def _uncoded(values: Values, nodes: Nodes, here: Here) -> None:
         raise here.refuse(MissingKey, nodes["label"], what)
 
 
-_SEGMENT: Block[_SegmentEntry] = block(_SegmentEntry, build=_SegmentEntry, check=_uncoded)
+_SEGMENT: Block[_SegmentEntry] = block(_SegmentEntry, build=_SegmentEntry, check=uncoded)
 _SEGMENTS = Items(noun="segment", of=_SEGMENT)
 _FINDINGS = Items(noun="finding", of=block(_FindingEntry, build=_FindingEntry))
 
@@ -280,9 +305,7 @@ class _App:
     model: Path = field(
         metadata=needed(ModelFile(), says="The file beside app.yaml: ONNX, torch.export, TorchScript, or safetensors with `network`.")
     )
-    accepts: Any = field(
-        metadata=needed(block(_AcceptsEntry, build=_AcceptsEntry), says="What a series has to be; another is refused with the reason.")
-    )
+    accepts: Any = field(metadata=needed(ACCEPTS, says="What a series has to be; another is refused with the reason."))
     prepare: Any = field(
         metadata=needed(block(_Prepare, build=_Prepare, check=_one_way), says="What is done to the images before the network sees them.")
     )
@@ -333,7 +356,7 @@ def _together(values: Values, nodes: Nodes, here: Here) -> None:
             shown = twice.meaning if isinstance(twice, Code) else twice
             where = "segments" if values["segments"] else "findings"
             raise here.about(where).refuse(BadValue, nodes[where], f'{name} "{shown}" stands there twice')
-    structures = [_structure(one, place) for place, one in enumerate(values["segments"])]
+    structures = [structure_of(one, one.channel, place) for place, one in enumerate(values["segments"])]
     for each in values["measure"]:
         if why := misfit(each, structures):
             raise here.about("measure").refuse(BadValue, nodes["measure"], f"{each.word}: {why}" if each.level else why)
@@ -383,8 +406,7 @@ def schema() -> dict[str, Any]:
 
 
 def _declared(said: _App) -> Declared:
-    accepts = said.accepts
-    structures = tuple(_structure(one, place) for place, one in enumerate(said.segments))
+    structures = tuple(structure_of(one, one.channel, place) for place, one in enumerate(said.segments))
     return Declared(
         name=said.name,
         version=said.version,
@@ -393,19 +415,8 @@ def _declared(said: _App) -> Declared:
         model=said.model,
         network=None if said.network is None else {"class": said.network.cls, "arguments": dict(said.network.arguments)},
         channels=said.output.channels,
-        accepts=Accepts(
-            modality=accepts.modality,
-            min_slices=accepts.min_slices,
-            max_spacing_mm=accepts.max_spacing_mm,
-            max_thickness_mm=accepts.max_thickness_mm,
-            min_extent_mm=accepts.min_extent_mm,
-            orientation=cast(Literal["axial", "coronal", "sagittal"] | None, accepts.orientation),
-            parts=cast(Literal["refuse", "each", "b0"], accepts.parts),
-        ),
-        expects=Expects(
-            part=None if accepts.part is None else BodyPart(accepts.part),
-            contrast=None if accepts.contrast is None else Contrast(accepts.contrast),
-        ),
+        accepts=accepts_of(said.accepts),
+        expects=expects_of(said.accepts),
         prepare=_prepared(said.prepare),
         inferer=_inferer(said.run),
         finish=_finish(said),
@@ -428,15 +439,15 @@ def _declared(said: _App) -> Declared:
     )
 
 
-def _structure(said: _SegmentEntry, place: int) -> Structure:
-    # a label that nobody knows was refused
-    coded = cast(Coded, known(said.label)) if said.code is None else Coded(category=_CATEGORIES[said.category], type=said.code)
+def structure_of(said: Any, channel: int, place: int) -> Structure:
+    """A segment that is declared by label, code, side, category and colour; one whose label nobody knows was refused (`uncoded`)."""
+    coded = cast(Coded, known(said.label)) if said.code is None else Coded(category=CATEGORIES[said.category], type=said.code)
     return Structure(
-        channel=said.channel,
+        channel=channel,
         label=said.label,
         type=coded.type,
         category=coded.category,
-        laterality=coded.laterality if said.side is None else _SIDES[said.side],
+        laterality=coded.laterality if said.side is None else SIDES[said.side],
         site=coded.site,
         rgb=said.colour or coded.rgb or colour(place),
     )

@@ -59,8 +59,11 @@ def hospital(
     forwards: bool = True,
     pacs_runs: bool = True,
     may: Sequence[str] = ("store", "echo"),
+    environment: Mapping[str, str] | None = None,
+    applications: Mapping[str, object] | None = None,
 ) -> Iterator[Hospital]:
-    """Start both, the node first; `forwards`: the PACS sends stable studies by itself; `pacs_runs` False leaves its start to the test."""
+    """Start both, the node first; `forwards`: the PACS sends stable studies by itself; `pacs_runs` False leaves its start to the test;
+    `environment` is what the node finds besides the tests' own, `applications` the block of that name."""
     port = free_port()
     pacs = Orthanc(folder / "pacs", node_port=port, forwards=forwards)
     peer = {
@@ -71,8 +74,10 @@ def hospital(
     }
     sink = {"kind": "dimse", "peer": "pacs", "retry": {"first": "1s", "most": "2s"}}
     written = configuration(folder / "node", port=port, repository=repository, peers={"pacs": peer}, sinks={"archive": sink}, routes=routes)
+    if applications:
+        written["applications"] = dict(applications)
     try:
-        with Node(written, folder / "node") as node:
+        with Node(written, folder / "node", environment=environment) as node:
             if pacs_runs:
                 pacs.start()
             yield Hospital(pacs=pacs, node=node)

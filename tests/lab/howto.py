@@ -17,7 +17,7 @@ _BLOCK = re.compile(_COMMENT + r"^ *```(?P<kind>\w*)\n(?P<text>.*?)^ *```$", re.
 _SHELL = ("", "console", "sh")
 _PROGRAMS = (
     "hilum /opt/hilum\\S* torchrun cp export mkdir editor runuser apt systemctl docker tritonserver openssl echoscu \\(umask python3 curl"
-    " grep echo"
+    " grep echo podman"
 )
 _COMMAND = re.compile(rf"(?:\$ )?(?:{_PROGRAMS.replace(' ', '|')}) ")
 

@@ -1,4 +1,4 @@
-"""What an import was given: a model with an app.yaml, a MONAI Bundle, a trained model of nnU-Net, or a model file alone.
+"""What an import was given: a model with an app.yaml, a MONAI Bundle, a trained model of nnU-Net, a container, or a model file alone.
 
 Names are looked at, nothing else is read.
 """
@@ -13,6 +13,8 @@ from inference.applications.bundle.layouts import METADATA, TORCHSCRIPT_METADATA
 from inference.applications.bundle.nnunet.layout import PLANS, trained_in
 from inference.engines.file_import import SUFFIXES
 
+CONTAINER = "container.yaml"
+
 
 class Given(Enum):
     """The kinds."""
@@ -20,6 +22,7 @@ class Given(Enum):
     APP = "a model with app.yaml"
     BUNDLE = "a MONAI Bundle"
     NNUNET = "a trained model of nnU-Net"
+    CONTAINER = "a container with container.yaml"
     FILE = "a model file"
 
 
@@ -35,13 +38,17 @@ def given(path: Path) -> Given:
         names = {each.name for each in path.iterdir()}
         if APP in names:
             return Given.APP
+        if CONTAINER in names:
+            return Given.CONTAINER
         if (path / METADATA).is_file():
             return Given.BUNDLE
         if trained_in(_nearby(path)):
             return Given.NNUNET
         models = sorted(name for name in names if Path(name).suffix.lower() in (*SUFFIXES, SAFETENSORS))
         beside = f" beside {models[0]}: `hilum config schema app.yaml`, docs/howto/describe-a-model.md" if models else ""
-        raise UnreadableBundle(f"{path} is nothing that can be imported: it has no {APP}{beside}, no {METADATA}, and no {PLANS} with folds")
+        raise UnreadableBundle(
+            f"{path} is nothing that can be imported: it has no {APP}{beside}, no {CONTAINER}, no {METADATA}, and no {PLANS} with folds"
+        )
     if not path.is_file():
         raise UnreadableBundle(f"{path} is neither an application nor a file or a folder")
     members = _members(path)

@@ -149,7 +149,7 @@ _STEPS = {**STEPS, **preparing.STEPS}
 _INFERERS = {**INFERERS, Patches.__name__: Patches}
 _OPTIONAL = ("series", "volumes", "roles", "noun", "grade", "decides", "samples")
 """Of `BundleManifest`: what stands in the file where it says something."""
-_DEMONSTRATION = say("Demonstration grade, research only, not for diagnosis.")
+DEMONSTRATION = say("Demonstration grade, research only, not for diagnosis.")
 
 
 Measured: TypeAlias = Callable[[Sequence[Structure]], tuple[Measure, ...]]
@@ -166,17 +166,17 @@ def to_text(manifest: BundleManifest) -> bytes:
     said = {
         "form": FORM,
         **{name: getattr(manifest, name) for name in ("name", "version", "title", "input", "output", "channels", "notes")},
-        "accepts": _said(manifest.accepts),
+        "accepts": said_of(manifest.accepts),
         "model": asdict(manifest.model),
-        "prepare": [_named(step) for step in manifest.prepare],
-        "inferer": _named(manifest.inferer),
-        "finish": [_named(finishing) for finishing in manifest.finish],
+        "prepare": [named(step) for step in manifest.prepare],
+        "inferer": named(manifest.inferer),
+        "finish": [named(finishing) for finishing in manifest.finish],
         "structures": [asdict(structure) for structure in manifest.structures],
-        **{name: value for name, value in _said(manifest).items() if name in _OPTIONAL},
+        **{name: value for name, value in said_of(manifest).items() if name in _OPTIONAL},
         **({"answers": [asdict(answer) for answer in manifest.answers]} if manifest.answers else {}),
         **({"numbers": [asdict(number) for number in manifest.numbers]} if manifest.numbers else {}),
         **({} if manifest.detector is None else {"detector": asdict(manifest.detector)}),
-        **({"measures": [_named(measure) for measure in manifest.measures]} if manifest.measures else {}),
+        **({"measures": [named(measure) for measure in manifest.measures]} if manifest.measures else {}),
         **({} if manifest.licences == Licences() else {"licences": asdict(manifest.licences)}),
         **({} if manifest.expects == Expects() else {"expects": asdict(manifest.expects)}),
         **({} if manifest.before is None else {"before": _before_said(manifest.before)}),
@@ -212,7 +212,7 @@ def from_text(content: bytes, where: str) -> BundleManifest:
         numbers = tuple(_number(each) for each in said.pop("numbers", ()))
         detector = detector_from(given) if (given := said.pop("detector", None)) else None
         problem = "" if answers or numbers or detector else order_problem(finish)
-        accepts = _accepts(said.pop("accepts"))
+        accepts = accepts_from(said.pop("accepts"))
         if accepts.takes is Takes.IMAGES and not (answers or numbers):
             problem = "an application without code marks nothing on single images"
         if problem:
@@ -222,7 +222,7 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             prepare=tuple(_made(_STEPS, each) for each in said.pop("prepare")),
             inferer=_made(_INFERERS, said.pop("inferer")),
             finish=finish,
-            structures=tuple(_structure(each) for each in said.pop("structures")),
+            structures=tuple(structure_from(each) for each in said.pop("structures")),
             expects=expects_from(said.pop("expects", {})),
             accepts=accepts,
             answers=answers,
@@ -230,7 +230,7 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             samples=Samples(said.pop("samples", Samples.GREY)),
             numbers=numbers,
             detector=detector,
-            measures=tuple(_made(MEASURES, each) for each in said.pop("measures", ())),
+            measures=tuple(measure_from(each) for each in said.pop("measures", ())),
             licences=Licences(**said.pop("licences", {})),
             before=_before(said.pop("before", None)),
             **{name: tupled(value) for name, value in said.items()},
@@ -265,7 +265,7 @@ def application_of(manifest: BundleManifest) -> Application:
             found = _detected(manifest, manifest.detector, subject, infer)
         else:
             found = _answered(manifest, subject, infer) if manifest.marks_nothing else _findings(manifest, subject, infer)
-        return replace(found, remarks=(_DEMONSTRATION, *found.remarks)) if manifest.grade == "demonstration" else found
+        return replace(found, remarks=(DEMONSTRATION, *found.remarks)) if manifest.grade == "demonstration" else found
 
     return Application(
         name=manifest.name,
@@ -365,14 +365,14 @@ def _findings(manifest: BundleManifest, subject: Volume | VolumeSet, infer: Infe
         if not mask.any():
             absent.append(structure)
             continue
-        segments.append(_segment(structure, mask))
+        segments.append(segment_of(structure, mask))
         if not manifest.volumes:
             continue
         volume_cm3 = int(mask.sum()) * volume.voxel_volume_mm3 / 1000
         measurements.append(Measurement(name=codes.VOLUME, value=volume_cm3, unit=codes.CUBIC_CENTIMETRE, segment=structure.label))
     if not segments and manifest.volumes:
         measurements.append(Measurement(name=codes.VOLUME, value=0.0, unit=codes.CUBIC_CENTIMETRE))
-    return Findings(segments=tuple(segments), measurements=tuple(measurements), remarks=_remarks(absent))
+    return Findings(segments=tuple(segments), measurements=tuple(measurements), remarks=not_found(absent))
 
 
 def _detected(manifest: BundleManifest, detector: Detector, subject: Volume | VolumeSet, infer: Infer) -> Findings:
@@ -398,7 +398,8 @@ def _answered(manifest: BundleManifest, subject: Volume | VolumeSet | Image, inf
     )
 
 
-def _segment(structure: Structure, mask: NDArray[np.bool_]) -> Segment:
+def segment_of(structure: Structure, mask: NDArray[np.bool_]) -> Segment:
+    """A structure where its mask (Z, Y, X) is."""
     return Segment(
         label=structure.label,
         mask=mask,
@@ -410,7 +411,8 @@ def _segment(structure: Structure, mask: NDArray[np.bool_]) -> Segment:
     )
 
 
-def _remarks(absent: Sequence[Structure]) -> tuple[Translatable, ...]:
+def not_found(absent: Sequence[Structure]) -> tuple[Translatable, ...]:
+    """What is said of structures that are not there."""
     if not absent:
         return ()
     named = ", ".join(one.label for one in absent)
@@ -422,13 +424,13 @@ def _remarks(absent: Sequence[Structure]) -> tuple[Translatable, ...]:
     return (of_the_whole(said),)
 
 
-def _said(noun: Any) -> dict[str, Any]:
+def said_of(noun: Any) -> dict[str, Any]:
     """The fields of a dataclass that are not as they would be without a word."""
     return {one.name: value for one in fields(noun) if (value := getattr(noun, one.name)) != one.default}
 
 
 def _before_said(before: Coarser) -> dict[str, Any]:
-    steps = {"prepare": [_named(step) for step in before.prepare], "inferer": _named(before.inferer)}
+    steps = {"prepare": [named(step) for step in before.prepare], "inferer": named(before.inferer)}
     return {"model": asdict(before.model), **steps, "order": before.order, "order_apart": before.order_apart, "apart": before.apart}
 
 
@@ -440,7 +442,8 @@ def _before(said: Any) -> Coarser | None:
     return Coarser(model=ModelRef(**given.pop("model")), prepare=prepare, inferer=_made(_INFERERS, given.pop("inferer")), **given)
 
 
-def _accepts(said: Any) -> Accepts:
+def accepts_from(said: Any) -> Accepts:
+    """What a series has to be, of what JSON holds; KeyError, TypeError or ValueError where it is none."""
     given = {name: tupled(value) for name, value in dict(said).items()}
     if given.get("takes") == Takes.PHASES:
         raise ValueError("an application without code takes no phases")
@@ -458,8 +461,15 @@ def _number(said: Any) -> NumberChannel:
     return NumberChannel(name=Code(**given.pop("name")), unit=Code(**given.pop("unit")), **given)
 
 
-def _named(each: Any) -> dict[str, Any]:
+def named(each: Any) -> dict[str, Any]:
+    """A noun with the name of its class, for JSON."""
     return {"name": type(each).__name__, **asdict(each)}
+
+
+def measure_from(said: Any) -> Measure:
+    """A measure of what JSON holds; KeyError, TypeError or ValueError where it is none."""
+    made: Measure = _made(MEASURES, said)
+    return made
 
 
 def _made(kinds: Mapping[str, Any], said: Any) -> Any:
@@ -472,7 +482,8 @@ def _made(kinds: Mapping[str, Any], said: Any) -> Any:
     return kind(**{key: tupled(value) for key, value in given.items()})
 
 
-def _structure(said: Any) -> Structure:
+def structure_from(said: Any) -> Structure:
+    """A structure of what JSON holds; KeyError, TypeError or ValueError where it is none."""
     given = dict(said)
     type, category = Code(**given.pop("type")), Code(**given.pop("category"))
     laterality, site = (None if (one := given.pop(key, None)) is None else Code(**one) for key in ("laterality", "site"))

@@ -19,6 +19,7 @@ from node.assembly.doctor.logins import look_at_logins
 from node.assembly.doctor.peers import look_at_callers, look_at_certificates, look_at_peers, look_at_senders, look_at_sinks
 from node.assembly.doctor.store import look_at_bucket, look_at_disk, look_at_journal
 from node.assembly.libraries import half_installed
+from node.cli.doctor.containers import look_at_containers
 from node.cli.doctor.models import look_at_models
 from node.cli.doctor.routes import look_at_acceptances, look_at_definitions, look_at_terms
 from node.cli.opened import ConfigOption, JsonOption
@@ -236,6 +237,7 @@ def _look(config: Config) -> Iterator[DoctorFinding]:
         look_at_peers,
         look_at_sinks,
         look_at_models,
+        look_at_containers,
     ]
     for look in looks:
         yield from look(config)

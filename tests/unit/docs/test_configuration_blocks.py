@@ -17,7 +17,11 @@ from node.assembly.configuration import load
 from tests.lab.howto import FOLDER, HowTo
 
 _YAML = YAML(typ="safe")
-_OTHERS = {"bring-a-model.md": ("# hospital-models.yaml",), "describe-a-model.md": ("name: ct-bone", "  output:")}
+_OTHERS = {
+    "bring-a-model.md": ("# hospital-models.yaml",),
+    "describe-a-model.md": ("name: ct-bone", "  output:"),
+    "run-a-container.md": ("name: ct-bone",),
+}
 """Blocks that are another file's, by how they begin; the pages' own tests have them."""
 _NODE = """\
 node: {ae_title: HILUM, listen: "127.0.0.1:11112"}

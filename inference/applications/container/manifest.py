@@ -1,0 +1,164 @@
+"""NAME.container.json: a container as serving needs it, and the `Application` that it is; a file of the model repository.
+
+It lies beside the models' folders: a Triton server looks at folders there alone.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from inference import codes
+from inference.applications.bundle.expecting import expects_from
+from inference.applications.bundle.manifest import DEMONSTRATION, accepts_from, measure_from, named, said_of, structure_from
+from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract
+from inference.applications.container.engine import ContainerBounds
+from inference.applications.container.errors import BrokenContainerManifest, UnfitContainer
+from inference.applications.container.running import said_by
+from inference.applications.manifest import check_manifest
+from inference.applications.measured import measured_outputs
+from inference.applications.port import Application, EvaluationOutput, Infer, JobFiles, Licences, MeasurementOutput, SegmentOutput
+from inference.codes import Code
+from inference.engines.writing import locked, put_in_place
+from inference.findings import Findings
+from inference.imaging.judge.expects import Expects
+from inference.imaging.subject import Subject
+from inference.imaging.volume import Volume
+
+SUFFIX = ".container.json"
+FORM = 1
+_PLAIN = ("name", "version", "title", "image", "given_at", "made_at", "values_file", "noun", "volumes", "grade")
+
+
+def to_text(manifest: ContainerManifest) -> bytes:
+    """The file's text."""
+    said = {
+        "form": FORM,
+        **{name: getattr(manifest, name) for name in _PLAIN},
+        "contract": manifest.contract.value,
+        "accepts": said_of(manifest.accepts),
+        "expects": {} if manifest.expects == Expects() else asdict(manifest.expects),
+        "structures": [asdict(one) for one in manifest.structures],
+        "values": [asdict(one) for one in manifest.values],
+        "answers": [asdict(one) for one in manifest.answers],
+        "measures": [named(one) for one in manifest.measures],
+        "bounds": asdict(manifest.bounds),
+        "licences": asdict(manifest.licences),
+        "ignored": list(manifest.ignored),
+        "command": list(manifest.command),
+        **{name: dict(getattr(manifest, name)) for name in ("called", "settings", "variables")},
+    }
+    return (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def from_text(content: bytes, where: str) -> ContainerManifest:
+    """`to_text` the other way.
+
+    Raises
+    ------
+    BrokenContainerManifest
+    """
+    try:
+        said = json.loads(content)
+        if said.pop("form") != FORM:
+            raise ValueError(f"it is not of form {FORM}")
+        return ContainerManifest(
+            contract=Contract(said.pop("contract")),
+            accepts=accepts_from(said.pop("accepts")),
+            expects=expects_from(said.pop("expects")),
+            structures=tuple(structure_from(each) for each in said.pop("structures")),
+            values=tuple(_value(each) for each in said.pop("values")),
+            answers=tuple(_answer(each) for each in said.pop("answers")),
+            measures=tuple(measure_from(each) for each in said.pop("measures")),
+            bounds=ContainerBounds(**said.pop("bounds")),
+            licences=Licences(**said.pop("licences")),
+            ignored=tuple(said.pop("ignored")),
+            command=tuple(said.pop("command")),
+            **said,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as broken:
+        raise BrokenContainerManifest(f"{where}: {broken!r}") from broken
+
+
+def _value(said: Mapping[str, Any]) -> ContainerValue:
+    return ContainerValue(**{**said, "name": Code(**said["name"]), "unit": Code(**said["unit"])})
+
+
+def _answer(said: Mapping[str, Any]) -> ContainerAnswer:
+    site = said["site"]
+    return ContainerAnswer(**{**said, "finding": Code(**said["finding"]), "site": None if site is None else Code(**site)})
+
+
+def application(file: Path) -> Application:
+    """The application of a container's file.
+
+    Raises
+    ------
+    BrokenContainerManifest
+    """
+    return application_of(from_text(file.read_bytes(), str(file)))
+
+
+def application_of(manifest: ContainerManifest) -> Application:
+    """The application that a container is."""
+
+    def analyse(subject: Subject, infer: Infer) -> Findings:
+        raise AssertionError(f"{manifest.name} is a container, which analyses files and not {type(subject).__name__}")
+
+    def of_files(subject: Volume, files: JobFiles) -> Findings:
+        return said_by(manifest, subject, files, remarks=(DEMONSTRATION,) if manifest.grade == "demonstration" else ())
+
+    outputs = (
+        *(SegmentOutput(label=one.label, type=one.type) for one in manifest.structures),
+        *([MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE)] if manifest.structures and manifest.volumes else []),
+        *measured_outputs(manifest.measures, {one.label: one.type for one in manifest.structures}, manifest.accepts.modality),
+        *(MeasurementOutput(name=one.name, unit=one.unit) for one in manifest.values),
+        *(EvaluationOutput(finding=one.finding) for one in manifest.answers),
+    )
+    return Application(
+        name=manifest.name,
+        version=manifest.version,
+        title=manifest.title,
+        noun=manifest.noun,
+        accepts=manifest.accepts,
+        expects=manifest.expects,
+        models=(),
+        outputs=tuple(dict.fromkeys(outputs)),
+        measures=manifest.measures,
+        analyse=analyse,
+        of_files=of_files,
+        grade=manifest.grade,
+        licences=manifest.licences,
+    )
+
+
+def file_of(repository: Path, name: str) -> Path:
+    """Where a container's file lies."""
+    return repository / f"{name}{SUFFIX}"
+
+
+def enter(manifest: ContainerManifest, repository: Path) -> Path:
+    """Write a container into the repository, in the place of an earlier version; the same once more changes nothing.
+
+    Raises
+    ------
+    BrokenApplication
+        No node would load it.
+    UnfitContainer
+        This version stands there and says something else: results of both would bear one version.
+    RepositoryNotWritten
+    """
+    check_manifest(application_of(manifest), manifest.name, "container.yaml")
+    file, content = file_of(repository, manifest.name), to_text(manifest)
+    repository.mkdir(parents=True, exist_ok=True)
+    with locked(repository):
+        if file.is_file():
+            there = from_text(file.read_bytes(), str(file))
+            if there.version == manifest.version and there != manifest:
+                raise UnfitContainer(
+                    f"version {manifest.version} of {manifest.name} is in the repository and says something else; "
+                    "give this one another `version`, so that results tell which of them made them"
+                )
+        put_in_place(file, content)
+    return file

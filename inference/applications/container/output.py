@@ -1,0 +1,172 @@
+"""The folder that a container wrote: what lies in it, file by file, and whether each is one that may be read, of this patient and study.
+
+The container is gone when this is read. Links are never followed, what is none of the known kinds is refused by name.
+"""
+
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import (
+    UID,
+    BasicTextSRStorage,
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    EnhancedSRStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+    SegmentationStorage,
+)
+
+from inference.applications.container.described import ContainerManifest, Contract
+from inference.applications.container.errors import ContainerOutputRefused
+from inference.errors import quoted
+from inference.imaging.header import PARSE_ERRORS
+
+_MOST_JSON = 1 << 20
+_PREAMBLE = 132
+_SYNTAXES = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless)
+"""Those of which no byte becomes a thousand; what a packed one holds is known only when it is unpacked."""
+_SEGMENTATIONS = (SegmentationStorage, UID("1.2.840.10008.5.1.4.1.1.66.7"))
+"""The second is Label Map Segmentation Storage (PS3.4 B.5)."""
+_REPORTS = (BasicTextSRStorage, EnhancedSRStorage, ComprehensiveSRStorage, Comprehensive3DSRStorage)
+_SAME = ("PatientID", "StudyInstanceUID")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ContainerOutput:
+    """What a container wrote, sorted; by the names of the files. `values` are those of its JSON file."""
+
+    segmentations: Mapping[str, Dataset]
+    reports: Mapping[str, Dataset]
+    values: Mapping[str, Any]
+
+
+def refuse(manifest: ContainerManifest, what: str) -> NoReturn:
+    """Refuse all that a container wrote.
+
+    Raises
+    ------
+    ContainerOutputRefused
+    """
+    raise ContainerOutputRefused(f"{manifest.name} {manifest.version}: {what}")
+
+
+def read_made(manifest: ContainerManifest, folder: Path, source: Dataset, instances: frozenset[str]) -> ContainerOutput:
+    """Read the folder.
+
+    Parameters
+    ----------
+    source
+        Patient and study of the images.
+    instances
+        The SOP Instance UIDs of the images: copies of them are left out.
+
+    Raises
+    ------
+    ContainerOutputRefused
+    """
+    values: Mapping[str, Any] = {}
+    segmentations: dict[str, Dataset] = {}
+    reports: dict[str, Dataset] = {}
+    for name, path in _files(manifest, folder):
+        # mercure copies the task there for modules that pass it on
+        if any(fnmatch(name, pattern) for pattern in manifest.ignored) or (manifest.contract is Contract.MERCURE and name == "task.json"):
+            continue
+        if name == manifest.values_file:
+            values = _json(manifest, name, path)
+        elif dataset := _dicom(manifest, name, path, source, instances):
+            (segmentations if dataset.SOPClassUID in _SEGMENTATIONS else reports)[name] = dataset
+    if not (segmentations or reports or values):
+        refuse(manifest, "it wrote nothing that could be a result")
+    return ContainerOutput(segmentations=segmentations, reports=reports, values=values)
+
+
+def _files(manifest: ContainerManifest, folder: Path) -> Sequence[tuple[str, Path]]:
+    """Every file with its name below the folder, sorted.
+
+    Raises
+    ------
+    ContainerOutputRefused
+        There is a link, or something that is no file and no folder.
+    """
+    found: list[tuple[str, Path]] = []
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        if place != folder:
+            os.chmod(place, 0o700)  # its maker may have kept it to itself
+        for entry in os.scandir(place):
+            name = Path(entry.path).relative_to(folder).as_posix()
+            kind = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(kind.st_mode):
+                waiting.append(Path(entry.path))
+            elif stat.S_ISREG(kind.st_mode) and kind.st_nlink == 1:
+                found.append((name, Path(entry.path)))
+            else:
+                refuse(manifest, f"{quoted(name)} is a link, or no file: what it leads to is not read")
+    return sorted(found)
+
+
+def _json(manifest: ContainerManifest, name: str, path: Path) -> Mapping[str, Any]:
+    if path.stat().st_size > _MOST_JSON:
+        refuse(manifest, f"{name} has more than {_MOST_JSON >> 10} KiB")
+    try:
+        said = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as broken:
+        refuse(manifest, f"{name} is no JSON: {type(broken).__name__}")
+    if not isinstance(said, dict):
+        refuse(manifest, f"{name} holds no names with values")
+    return said
+
+
+def _dicom(manifest: ContainerManifest, name: str, path: Path, source: Dataset, instances: frozenset[str]) -> Dataset | None:
+    """A segmentation or a report; None of a copy of what the container was given."""
+    shown = quoted(name)
+    with path.open("rb") as file:
+        if file.read(_PREAMBLE)[128:] != b"DICM":
+            refuse(manifest, f"{shown} is neither DICOM nor {manifest.values_file}; where nobody needs it, `ignore:` leaves it out")
+    try:
+        meta = read_file_meta_info(path)
+        if meta.TransferSyntaxUID not in _SYNTAXES:
+            refuse(manifest, f"{shown} is written as {meta.TransferSyntaxUID.name}; uncompressed and RLE are read of containers")
+        dataset = dcmread(path)
+        if str(dataset.SOPInstanceUID) in instances:
+            return None
+        kind = dataset.SOPClassUID
+        differing = next((each for each in _SAME if str(dataset.get(each, "")) != str(source.get(each, ""))), None)
+    except PARSE_ERRORS as broken:
+        refuse(manifest, f"{shown} cannot be read as DICOM: {type(broken).__name__}")
+    if differing is not None:
+        ours, theirs = quoted(source.get(differing, "")), quoted(dataset.get(differing, ""))
+        refuse(manifest, f"{shown} is of another patient or study: its {differing} is {theirs}, that of the images {ours}")
+    if kind not in (*_SEGMENTATIONS, *_REPORTS):
+        called = getattr(kind, "name", str(kind))
+        refuse(manifest, f"{shown} is a {called}, which is not taken of containers; where nobody needs it, `ignore:` leaves it out")
+    return dataset
+
+
+def number_at(values: Mapping[str, Any], key: str) -> float | None:
+    """The number at names joined by "."; True and False are 1 and 0. None where there is none, or no number."""
+    at: Any = values
+    for word in key.split("."):
+        if not isinstance(at, dict) or word not in at:
+            return None
+        at = at[word]
+    if not isinstance(at, int | float):
+        return None
+    try:
+        value = float(at)
+    except OverflowError:
+        return None
+    return value if math.isfinite(value) else None

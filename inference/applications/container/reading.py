@@ -1,0 +1,212 @@
+"""Findings of what a container wrote: segments of its segmentations on the grid of the images, numbers and answers of its files.
+
+Segmentation: PS3.3 A.51 and C.8.20; of reports, the numbers of their content (PS3.3 C.18.1).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from inference import codes
+from inference.applications.bundle.manifest import Structure, not_found, segment_of
+from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue
+from inference.applications.container.output import ContainerOutput, number_at, refuse
+from inference.errors import quoted
+from inference.findings import Evaluation, Findings, Measurement, empty_mask
+from inference.imaging.header import PARSE_ERRORS
+from inference.imaging.volume import Volume
+from inference.translatable import Translatable
+
+_OFF = 0.05
+"""Share of a voxel by which a frame may lie beside its slice: rounding of decimal strings."""
+_MOST_ITEMS = 100_000
+
+Mask = NDArray[np.bool_]
+
+
+def found_in(manifest: ContainerManifest, volume: Volume, written: ContainerOutput, remarks: Sequence[Translatable]) -> Findings:
+    """What was written, as findings about the volume.
+
+    Raises
+    ------
+    ContainerOutputRefused
+    """
+    masks: dict[str, Mask] = {}
+    for name, dataset in written.segmentations.items():
+        try:
+            read = _segments(manifest, volume, dataset, quoted(name))
+        except PARSE_ERRORS as broken:
+            refuse(manifest, f"{quoted(name)} is a segmentation that cannot be read: {broken!r}")
+        if twice := sorted(masks.keys() & read.keys()):
+            refuse(manifest, f'{quoted(name)} marks "{twice[0]}" a second time')
+        masks |= read
+    there = [one for one in manifest.structures if one.label in masks and masks[one.label].any()]
+    measurements = [
+        Measurement(name=codes.VOLUME, value=volume.volume_mm3(masks[one.label]) / 1000, unit=codes.CUBIC_CENTIMETRE, segment=one.label)
+        for one in there
+        if manifest.volumes
+    ]
+    if manifest.structures and manifest.volumes and not there:
+        measurements.append(Measurement(name=codes.VOLUME, value=0.0, unit=codes.CUBIC_CENTIMETRE))
+    absent = [one for one in manifest.structures if one not in there]
+    return Findings(
+        segments=tuple(segment_of(one, masks[one.label]) for one in there),
+        measurements=(*measurements, *_values(manifest, written, {one.label for one in there})),
+        evaluations=tuple(_evaluation(manifest, one, written) for one in manifest.answers),
+        remarks=(*remarks, *not_found(absent)),
+    )
+
+
+# ---- segmentations
+
+
+def _segments(manifest: ContainerManifest, volume: Volume, dataset: Dataset, shown: str) -> dict[str, Mask]:
+    """The masks of one segmentation, by the labels of the manifest."""
+    if dataset.get("FrameOfReferenceUID") != volume.frame_of_reference_uid:
+        refuse(manifest, f"{shown} lies in another frame of reference than the images")
+    series = {str(one.SeriesInstanceUID) for one in dataset.get("ReferencedSeriesSequence", [])}
+    if series and volume.series_instance_uid not in series:
+        refuse(manifest, f"{shown} is of another series of the study")
+    kind = dataset.SegmentationType
+    if kind not in ("BINARY", "LABELMAP"):
+        refuse(manifest, f"{shown} is a {kind} segmentation; BINARY and LABELMAP ones say of each voxel whether it belongs")
+    numbers = {int(one.SegmentNumber): _structure(manifest, one, shown) for one in dataset.SegmentSequence if not _background(one)}
+    labels = [one.label for one in numbers.values()]
+    if len(set(labels)) < len(labels):
+        refuse(manifest, f"{shown} has two segments of one label")
+    frames, slices = int(dataset.NumberOfFrames), len(volume.voxels)
+    if (dataset.Rows, dataset.Columns) != volume.voxels.shape[1:]:
+        refuse(manifest, f"{shown} has frames of {dataset.Rows} × {dataset.Columns} pixels, the images {_by(volume.voxels.shape[1:])}")
+    if frames > slices * max(1, len(numbers)):
+        refuse(manifest, f"{shown} has {frames} frames for {slices} images and {len(numbers)} segments")
+    marked = dataset.pixel_array.reshape(frames, dataset.Rows, dataset.Columns)
+    masks = {one.label: empty_mask(volume.voxels.shape) for one in numbers.values()}
+    for frame, groups in zip(marked, dataset.PerFrameFunctionalGroupsSequence, strict=True):
+        z = _slice(manifest, volume, groups, dataset.SharedFunctionalGroupsSequence[0], shown)
+        if kind == "LABELMAP":
+            if unknown := set(np.unique(frame).tolist()) - numbers.keys() - {0}:
+                refuse(manifest, f"{shown} marks a segment {min(unknown)} that it does not describe")
+            for number, structure in numbers.items():
+                masks[structure.label][z] |= frame == number
+            continue
+        number = int(_group(groups, dataset.SharedFunctionalGroupsSequence[0], "SegmentIdentificationSequence").ReferencedSegmentNumber)
+        if number not in numbers:
+            refuse(manifest, f"{shown} marks a segment {number} that it does not describe")
+        masks[numbers[number].label][z] |= frame.astype(np.bool_)
+    return masks
+
+
+def _background(segment: Dataset) -> bool:
+    """What a label map calls 0 (PS3.3 C.8.20.2): no segment."""
+    return int(segment.SegmentNumber) == 0
+
+
+def _structure(manifest: ContainerManifest, segment: Dataset, shown: str) -> Structure:
+    """The structure that a segment is, by its label; its code must be the same."""
+    label = str(segment.SegmentLabel).strip()
+    names = {manifest.called.get(one.label, one.label): one for one in manifest.structures}
+    if label not in names:
+        refuse(manifest, f"{shown} has a segment {quoted(label)}, which container.yaml does not declare")
+    structure, (code,) = names[label], segment.SegmentedPropertyTypeCodeSequence
+    said = (str(code.CodeValue), str(code.CodingSchemeDesignator))
+    if said != (structure.type.value, structure.type.scheme):
+        declared = f"{structure.type.scheme}:{structure.type.value}"
+        refuse(manifest, f'{shown} codes "{structure.label}" as {quoted(":".join(reversed(said)))}, container.yaml as {declared}')
+    return structure
+
+
+def _slice(manifest: ContainerManifest, volume: Volume, frame: Dataset, shared: Dataset, shown: str) -> int:
+    """The slice on which a frame lies, voxel on voxel."""
+    cosines = np.array(_group(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient, dtype=np.float64)
+    rows_mm, columns_mm = (float(one) for one in _group(frame, shared, "PixelMeasuresSequence").PixelSpacing)
+    position = np.array(_group(frame, shared, "PlanePositionSequence").ImagePositionPatient, dtype=np.float64)
+    steps = np.stack([cosines[3:] * rows_mm, cosines[:3] * columns_mm], axis=1)
+    # over the whole image it may not drift by more than a share of a pixel
+    drift = np.abs(steps - volume.affine[:3, 1:3]) * np.array(volume.voxels.shape[1:])
+    at = volume.to_indices(position)
+    z = round(float(at[0]))
+    if drift.max() > _OFF * min(volume.spacing_mm[1:]) or np.abs(at - [z, 0, 0]).max() > _OFF or not 0 <= z < len(volume.voxels):
+        refuse(manifest, f"{shown} has a frame that lies on no image of the series, pixel on pixel")
+    return z
+
+
+def _group(frame: Dataset, shared: Dataset, name: str) -> Dataset:
+    found: Dataset = (frame if name in frame else shared)[name].value[0]
+    return found
+
+
+def _by(sides: Sequence[int]) -> str:
+    return " × ".join(str(side) for side in sides)
+
+
+# ---- numbers and answers
+
+
+def _values(manifest: ContainerManifest, written: ContainerOutput, marked: set[str]) -> Iterator[Measurement]:
+    reported = _reported(manifest, written.reports)
+    for one in manifest.values:
+        value = number_at(written.values, one.key) if one.key else reported.pop((one.name.value, one.name.scheme), None)
+        if value is None and not one.optional:
+            where = f"{manifest.values_file} has no number at {one.key}" if one.key else "no report has it"
+            refuse(manifest, f'it does not say "{one.name.meaning}": {where}')
+        # of a segment that is not there nothing is measured
+        if value is not None and (one.segment is None or one.segment in marked):
+            yield Measurement(name=one.name, value=value, unit=one.unit, segment=one.segment)
+
+
+def _reported(manifest: ContainerManifest, reports: Mapping[str, Dataset]) -> dict[tuple[str, str], float]:
+    """The numbers of all reports by their concepts, in the units that were declared."""
+    declared = {(one.name.value, one.name.scheme): one for one in manifest.values if not one.key}
+    found: dict[tuple[str, str], float] = {}
+    for name, report in reports.items():
+        try:
+            for item in _numbers(report):
+                concept = _coded(item.ConceptNameCodeSequence[0])
+                if concept not in declared:
+                    meaning = quoted(item.ConceptNameCodeSequence[0].get("CodeMeaning", concept[0]))
+                    refuse(manifest, f"{quoted(name)} measures {meaning}, which container.yaml does not declare")
+                if concept in found:
+                    refuse(manifest, f'{quoted(name)} says "{declared[concept].name.meaning}" more than once')
+                found[concept] = _number(manifest, item, declared[concept], quoted(name))
+        except PARSE_ERRORS as broken:
+            refuse(manifest, f"{quoted(name)} is a report that cannot be read: {broken!r}")
+    return found
+
+
+def _numbers(report: Dataset) -> Iterator[Dataset]:
+    """Every NUM item of a content tree."""
+    waiting, seen = [report], 0
+    while waiting:
+        for item in waiting.pop().get("ContentSequence", []):
+            seen += 1
+            if seen > _MOST_ITEMS:
+                raise ValueError(f"it has more than {_MOST_ITEMS} items")
+            if item.ValueType == "NUM":
+                yield item
+            waiting.append(item)
+
+
+def _number(manifest: ContainerManifest, item: Dataset, declared: ContainerValue, shown: str) -> float:
+    (measured,) = item.MeasuredValueSequence
+    unit = _coded(measured.MeasurementUnitsCodeSequence[0])
+    if unit != (declared.unit.value, declared.unit.scheme):
+        wanted = declared.unit.value
+        refuse(manifest, f'{shown} measures "{declared.name.meaning}" in {quoted(unit[0])}, container.yaml in {wanted}')
+    value = float(measured.NumericValue)
+    if not np.isfinite(value):
+        raise ValueError("a number is none")
+    return value
+
+
+def _coded(item: Dataset) -> tuple[str, str]:
+    return str(item.CodeValue), str(item.CodingSchemeDesignator)
+
+
+def _evaluation(manifest: ContainerManifest, one: ContainerAnswer, written: ContainerOutput) -> Evaluation:
+    said = number_at(written.values, one.key)
+    if said is None or not 0 <= said <= 1:
+        refuse(manifest, f'it does not say "{one.finding.meaning}": {manifest.values_file} has no probability at {one.key}')
+    value = codes.PRESENT if said >= one.present else codes.ABSENT if said < one.absent else codes.UNDETERMINED
+    return Evaluation(finding=one.finding, value=value, finding_site=one.site, probability=said)

@@ -1,0 +1,45 @@
+"""One job of a container: its folder is filled, it runs, and what it wrote becomes findings; its folders are then gone."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from inference.applications.container.contracts import give
+from inference.applications.container.described import ContainerManifest
+from inference.applications.container.engine import ContainerCall, engine_here
+from inference.applications.container.output import read_made
+from inference.applications.container.reading import found_in
+from inference.applications.port import JobFiles
+from inference.findings import Findings
+from inference.imaging.volume import Volume
+from inference.translatable import Translatable
+
+
+def said_by(manifest: ContainerManifest, subject: Volume, job: JobFiles, *, remarks: Sequence[Translatable] = ()) -> Findings:
+    """What a container says of a series.
+
+    Raises
+    ------
+    ContainerEngineAway, ImageAbsent, ContainerFailed, ContainerStopped, ContainerOutputRefused
+    """
+    engine = engine_here()
+    engine.image(manifest.image)
+    with tempfile.TemporaryDirectory(prefix="hilum-container-") as place:
+        given, made = Path(place, "given"), Path(place, "made")
+        for folder in (given, made):
+            folder.mkdir()
+        given.chmod(0o755)
+        made.chmod(0o700)
+        header = give(manifest, job.files, given)
+        call = ContainerCall(
+            image=manifest.image,
+            given=given,
+            made=made,
+            given_at=manifest.given_at,
+            made_at=manifest.made_at,
+            variables=manifest.variables,
+            command=manifest.command,
+        )
+        engine.run(call, manifest.bounds, job.seconds)
+        written = read_made(manifest, made, header, frozenset(source.sop_instance_uid for source in subject.sources))
+        return found_in(manifest, subject, written, remarks)

@@ -1,0 +1,1 @@
+"""Programs that run in the containers of the tests, as their makers write them: with pydicom and without anything of hilum."""

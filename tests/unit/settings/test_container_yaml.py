@@ -1,0 +1,48 @@
+"""container.yaml: every bad one of tests/bad_containers is refused with exactly the message beside it; the page's own is good."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from node.settings.container_yaml import ContainerRefused, load, schema
+
+FOLDER = Path(__file__).parents[2] / "bad_containers"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+PAGE = Path(__file__).parents[3] / "docs" / "howto" / "run-a-container.md"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bad_description_is_refused_with_exactly_this_message(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """File, line, column, what it is about, what is wrong and what was meant, and the code: all mistakes, in their order."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "module").mkdir()
+    shutil.copy(FOLDER / f"{name}.yaml", "module/container.yaml")
+    with pytest.raises(ContainerRefused) as refused:
+        load(Path("module"))
+    assert f"{refused.value}\n" == (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def test_every_bad_description_has_its_message_and_every_message_its_description() -> None:
+    """Nothing in the folder is left out of the test by a misspelt name."""
+    assert len(NAMES) >= 10
+    assert sorted(path.stem for path in FOLDER.glob("*.txt")) == NAMES
+
+
+def test_the_pages_own_description_is_good(tmp_path: Path) -> None:
+    """What docs/howto/run-a-container.md has people write is read as it stands there."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    (text,) = [block for block in blocks if "contract:" in block]
+    (tmp_path / "container.yaml").write_text(text, encoding="utf-8")
+    said = load(tmp_path)
+    assert (said.name, said.contract, said.bounds.memory, said.bounds.output) == ("ct-bone", "mercure", 4 << 30, 500_000_000)
+    assert dict(said.settings) == {"limit": 300}
+
+
+def test_the_schema_has_every_key_with_what_it_does() -> None:
+    """Editors complete from it, and nothing beside the keys is taken."""
+    told = schema()
+    assert told["required"] == ["name", "title", "image", "contract", "accepts", "licence"]
+    assert all(each["description"] for each in told["properties"].values())
+    assert told["additionalProperties"] is False
