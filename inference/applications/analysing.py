@@ -1,4 +1,4 @@
-"""Lets an application say its findings about a subject: on straight and even grids alone, whatever the gantry's tilt.
+"""Lets an application say its findings about a subject: on straight and even grids, or on slices as acquired where it takes them so.
 
 What it says about a straight grid is brought back onto the slices as they were acquired; nothing but this knows of both.
 """
@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from inference import codes
 from inference.applications.declared import check_outputs
+from inference.applications.look_alikes import look_alikes
 from inference.applications.port import Application, Infer
 from inference.findings import Box, DerivedImage, Evaluation, Findings, Line, Location, Measurement, Point, PointInSpace, Shape
 from inference.imaging.measures.measuring import measured
@@ -25,7 +26,8 @@ SEEN_TILT_DEGREES = 0.05
 
 
 def analyse(application: Application, subject: Subject, infer: Infer, headers: Sequence[Dataset] = ()) -> Findings:
-    """What the application says of a subject, and what it declares to be measured, checked against its manifest, on the subject's own grid.
+    """What the application says of a subject, what it declares to be measured, and what else looks like what is there, checked against its
+    manifest, on the subject's own grid.
 
     Parameters
     ----------
@@ -37,18 +39,19 @@ def analyse(application: Application, subject: Subject, infer: Infer, headers: S
     UndeclaredOutput, InvalidOutput
         As `check_outputs`.
     """
-    # a program that reads the files sees the slices as they were acquired
-    given, straight = (subject, None) if application.of_files is not None else _straight(subject)
+    given, straight = (subject, None) if application.as_acquired else _straight(subject)
     said = application.analyse(given, infer)
     check_outputs(application, said, given)
-    if straight is None and not application.measures:
-        return said
-    brought = said if straight is None else _back(said, straight)
-    # of the images as acquired, and of the masks as they are delivered
-    brought = measured(application.measures, subject, headers, brought)
-    # what was said of where no image reaches is about nothing
-    check_outputs(application, brought, subject)
-    return brought
+    if application.as_acquired and isinstance(subject, Volume | Phases):
+        said = replace(said, remarks=(*_remarks(subject.reference if isinstance(subject, Phases) else subject), *said.remarks))
+    if straight is not None or application.measures:
+        brought = said if straight is None else _back(said, straight)
+        # of the images as acquired, and of the masks as they are delivered
+        said = measured(application.measures, subject, headers, brought)
+        # what was said of where no image reaches is about nothing
+        check_outputs(application, said, subject)
+    alike = look_alikes(said, subject.modality)
+    return replace(said, remarks=(*said.remarks, *alike)) if alike else said
 
 
 def _straight(subject: Subject) -> tuple[Subject, RegriddedVolume | None]:

@@ -286,6 +286,8 @@ class Application:
     """The digest of its models that this was found for; "" where none asks."""
     measures: tuple[Measure, ...] = ()
     """What is measured of its segments besides what `analyse` says; `outputs` then has their concepts."""
+    as_acquired: bool = False
+    """Each slice is looked at by itself: `analyse` is given slices as acquired, also in unequal steps or of a tilted stack."""
     explain: Explain | None = None
     """Called besides `analyse` where a sink of the job asks for explanations; `outputs` then has an `ExplanationOutput` for each map."""
     of_files: AnalyseFiles | None = None

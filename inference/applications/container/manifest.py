@@ -128,6 +128,7 @@ def application_of(manifest: ContainerManifest) -> Application:
         measures=manifest.measures,
         analyse=analyse,
         of_files=of_files,
+        as_acquired=True,
         grade=manifest.grade,
         licences=manifest.licences,
     )

@@ -38,6 +38,8 @@ MOST_AT_THE_END = 0.5
 def analyse(phases: Phases, infer: Infer) -> Findings:
     """Mark the cavity in every phase; the largest volume is end-diastole, the smallest end-systole.
 
+    Slices in unequal steps are marked as they are, none is made between them: each counts half the way to both its neighbours.
+
     Raises
     ------
     NotShortAxis, VentricleCut, NoBeatingVentricle
@@ -218,6 +220,7 @@ APPLICATION = Application(
     ),
     licences=Licences(code="Apache-2.0", data="CC0-1.0", commercial="yes"),
     analyse=analyse,
+    as_acquired=True,
     expects=Expects(
         part=BodyPart.CHEST, own_borders=True, measured="the cavity: on how many slices it is, how large, and by how much it changes"
     ),

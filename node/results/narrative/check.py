@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from pydicom.dataset import Dataset
 
+from inference.applications.look_alikes import look_alike_of
 from inference.findings import Findings
 from node.results.kind import Checking
 from node.results.narrative.terms_chinese import in_chinese
@@ -51,6 +52,7 @@ def check(checking: Checking) -> None:
     for sentence in said:
         _numbers(sentence)
     _references(dataset, said, sources, others)
+    _look_alikes(said, encoding.findings, others, languages[0])
 
 
 def _complete(said: Sequence[Dataset], findings: Findings, held: set[str], language: str) -> None:
@@ -138,6 +140,30 @@ def _references(dataset: Dataset, said: Sequence[Dataset], sources: Sources, oth
     known |= {(series_uid, uid) for uid, series_uid in series.items()}
     if not evidence <= known:
         raise ReferencesDiffer(f"the narrative's evidence holds {len(evidence - known)} instances that nobody knows")
+
+
+def _look_alikes(said: Sequence[Dataset], findings: Findings, others: Sequence[Dataset], language: str) -> None:
+    """What else looks like a finding is said of objects that hold such a finding."""
+    held = {str(one.SOPInstanceUID): set(_finding_codes(one)) for one in others}
+    for remark in findings.remarks:
+        row = look_alike_of(remark)
+        if row is None:
+            continue
+        finding, text = (row.finding.value, row.finding.scheme), _as_said(remark, language)
+        for sentence in (one for one in said if text in str(one.TextValue)):
+            referring = [item for item in _below(sentence) if item.ValueType in _REFERRING]
+            uids = [str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) for item in referring]
+            if not uids or any(finding not in held[uid] for uid in uids):
+                raise ReferencesDiffer(f"the narrative says {text!r} of objects that hold no such finding")
+
+
+def _finding_codes(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    """What an object holds findings of: the types of its segments, and all coded values of a report."""
+    for segment in dataset.get("SegmentSequence") or ():
+        yield _coded(segment.SegmentedPropertyTypeCodeSequence[0])
+    for item in _walk(dataset):
+        if item.ValueType == "CODE":
+            yield _coded(item.ConceptCodeSequence[0])
 
 
 def _tracking_uids(dataset: Dataset) -> Iterator[str]:

@@ -50,12 +50,13 @@ class Evidence:
 
     def of(self, sentence: Sentence) -> list[Holder]:
         """The objects that a sentence rests on."""
-        held = [one for one in self.tracked.get(sentence.tracked[1], ()) if one.kind in sentence.rests_on] if sentence.tracked else []
+        uids = [*([sentence.tracked[1]] if sentence.tracked else ()), *sentence.also_about]
+        held = [one for uid in uids for one in self.tracked.get(uid, ()) if one.kind in sentence.rests_on]
         for kind in sentence.rests_on:
             candidates = self.others.get(kind, [])
             named = [one for label, one in candidates if sentence.named and label == sentence.named]
             held += named or [one for _, one in candidates]
-        return held
+        return list(dict.fromkeys(held))
 
 
 def evidence_of(made: Sequence[Encoded], masks: Form) -> Evidence:

@@ -220,6 +220,27 @@ REMARKS: Mapping[str, str] = {
     ),
     "{size} apart": "层间距{size}",
     "{size} thick": "层厚{size}",
+    # what else looks so
+    "Intraparenchymal haemorrhage: calcifications and, after endovascular treatment, contrast medium in the tissue look alike on "
+    "CT ({source}).": "脑实质内出血：钙化以及血管内治疗后脑组织内的对比剂在CT上表现相似（{source}）。",
+    "Extra-axial haemorrhage: metastases, lymphoma and infection of the dura look like subdural blood on CT, and the fluid spaces "
+    "of a swollen brain like subarachnoid blood ({source}).": (
+        "脑外出血：硬脑膜转移瘤、淋巴瘤及感染在CT上可似硬膜下出血，脑肿胀时的脑脊液腔隙可似蛛网膜下腔出血（{source}）。"
+    ),
+    "Intraventricular haemorrhage: a calcified choroid plexus looks alike on CT ({source}).": (
+        "脑室内出血：脉络丛钙化在CT上表现相似（{source}）。"
+    ),
+    "Oedema: that of an infarct, that around tumours and abscesses and that of hydrocephalus are dark alike on CT ({source}).": (
+        "水肿：脑梗死、肿瘤及脓肿周围、脑积水所致的水肿在CT上均为低密度（{source}）。"
+    ),
+    "Lung nodule: infectious granulomas and hamartomas look like tumours on CT, as do lymph nodes in the lung ({source}).": (
+        "肺结节：感染性肉芽肿、错构瘤及肺内淋巴结在CT上均可似肿瘤（{source}）。"
+    ),
+    "Pneumonia: tumours, oedema and infarction of the lung, alveolar haemorrhage, reactions to drugs and organising pneumonia look "
+    "alike on radiographs ({source}).": "肺炎：肺肿瘤、肺水肿、肺梗死、肺泡出血、药物性肺损伤及机化性肺炎在X线片上表现相似（{source}）。",
+    "Lesions of the brain: vascular disease of age, multiple sclerosis and neuromyelitis optica look alike on MR ({source}).": (
+        "脑内病灶：年龄相关的脑血管病、多发性硬化及视神经脊髓炎在MR上表现相似（{source}）。"
+    ),
     # what pictures show
     "sagittal plane": "矢状面",
     "coronal plane": "冠状面",

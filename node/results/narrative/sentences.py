@@ -10,6 +10,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from inference.applications.look_alikes import look_alike_of
 from inference.codes import ABSENT, MORPHOLOGICALLY_ABNORMAL_STRUCTURE, PRESENT, UNDETERMINED, Code
 from inference.findings import Evaluation, Location, Measurement, Quality, Segment, Span
 from inference.imaging.subject import Cine, Phases, prior_in
@@ -48,6 +49,8 @@ class Sentence:
     ----------
     tracked
         Tracking Identifier and UID of the finding; None where it is about no single one.
+    also_about
+        Tracking UIDs of findings of which another sentence tells, and that this one is about too.
     rests_on
         The kinds of result objects that hold it.
     measurements, qualities
@@ -70,6 +73,7 @@ class Sentence:
     section: Section
     text: str
     tracked: tuple[str, str] | None = None
+    also_about: tuple[str, ...] = ()
     rests_on: tuple[Kind, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     qualities: tuple[Quality, ...] = ()
@@ -121,8 +125,25 @@ class _Speaker:
         """Every sentence, section by section."""
         yield Sentence(section=Section.IMPRESSION, text=self.conclusion(), brief=self._wording.joined(self._concluded()))
         yield from self._found_or_not(outlined=True)
-        yield from (Sentence(section=Section.FINDINGS, text=self._wording.remark(remark)) for remark in self._findings.remarks)
+        yield from map(self._remark, self._findings.remarks)
         yield from self._examination()
+
+    def _remark(self, remark: str) -> Sentence:
+        """A remark; what else looks like a finding goes with all findings that it is about."""
+        text, row = self._wording.remark(remark), look_alike_of(remark)
+        if row is None:
+            return Sentence(section=Section.FINDINGS, text=text)
+        segments = [one.label for one in self._found if row.is_of(one.type, one.finding_site)]
+        locations = [one.label for one in self._findings.locations if one.point is None and row.is_of(one.finding, one.finding_site)]
+        evaluations = [
+            f"finding {number}"
+            for number, one in enumerate(self._findings.evaluations, 1)
+            if one.value == PRESENT and row.is_of(one.finding, one.finding_site)
+        ]
+        uids = [self._tracked(label, labelled=True)[1] for label in (*segments, *locations)]
+        uids += [self._tracked(what)[1] for what in evaluations]
+        rests_on = (Kind.SEG, Kind.SR, Kind.DETECTIONS)
+        return Sentence(section=Section.FINDINGS, text=text, also_about=tuple(uids), rests_on=rests_on, finding=row.finding)
 
     def conclusion(self) -> str:
         """Cautions, the gravest first; then counts of what was found, and the first findings; then who says so."""

@@ -155,7 +155,7 @@ def without_slice(phases: Phases, left_out: int) -> Phases:
 
 
 def test_numbers_rest_on_the_slices_of_their_phases_where_steps_are_uneven() -> None:
-    """Analysed on 13 even planes a phase, told of the 12 slices that there are: of the phases that the masks say, also of the last."""
+    """Told of the 12 slices that there are in a phase: of the phases that the masks say, also of the last."""
     whole = heart(phases=8)
     uneven = without_slice(replace(whole, volumes=(*whole.volumes[1:], whole.volumes[0])), 4)
     findings = analyse(APPLICATION, uneven, Blood())
@@ -165,6 +165,44 @@ def test_numbers_rest_on_the_slices_of_their_phases_where_steps_are_uneven() -> 
     assert images[codes.END_DIASTOLIC_VOLUME] == tuple(range(84, 96))
     assert images[codes.END_SYSTOLIC_VOLUME] == tuple(range(36, 48))
     assert images[codes.EJECTION_FRACTION] == (*range(36, 48), *range(84, 96))
+
+
+@dataclass(frozen=True, slots=True)
+class Marking:
+    """An `Infer` that marks what was drawn bright, and keeps every image that it is shown."""
+
+    shown: list[NDArray[np.float32]]
+
+    def __call__(self, model: ModelRef, tensors: Tensors, /) -> Mapping[str, NDArray[Any]]:
+        self.shown.extend(tensors["INPUT__0"][:, 0])
+        return Blood()(model, tensors)
+
+    def at_once(self, model: ModelRef) -> int:
+        return 1
+
+    def call_of(self, model: ModelRef) -> Call | None:
+        return None
+
+
+@pytest.mark.parametrize("left_out", [3, 8, 13])
+def test_where_a_slice_was_never_taken_nothing_is_marked_between_its_neighbours(left_out: int) -> None:
+    """The network sees the slices that were acquired, each as in the whole stack, and no plane made of two; areas count half the way to
+    both neighbours; the reader is told of the gap, and slices are counted as acquired."""
+    whole = heart(step_mm=6.0, slices=17, middle=8.0)
+    uneven = without_slice(whole, left_out)
+    of_whole, of_uneven = Marking([]), Marking([])
+    expected, found = analyse(APPLICATION, whole, of_whole), analyse(APPLICATION, uneven, of_uneven)
+    assert 0 < len(of_uneven.shown) < len(of_whole.shown)
+    assert {image.tobytes() for image in of_uneven.shown} <= {image.tobytes() for image in of_whole.shown}
+    for one, other in zip(found.segments, expected.segments, strict=True):
+        np.testing.assert_array_equal(one.mask, np.delete(other.mask, left_out, axis=0))
+    areas_mm2 = np.count_nonzero(found.segments[0].mask, axis=(1, 2)) * PIXEL_MM**2
+    at_mm = 6.0 * np.delete(np.arange(17), left_out)
+    by_hand = sum(area * (after - before) / 2 for area, before, after in zip(areas_mm2[1:-1], at_mm[:-2], at_mm[2:], strict=True))
+    said = numbers(found)
+    assert said["Left Ventricular ED Volume"] == pytest.approx(by_hand / 1000)
+    assert said["Cardiac ejection fraction"] == pytest.approx(60, abs=2.5)
+    assert any("The slices lie 6.0 to 12.0 mm apart" in one for one in found.remarks)
 
 
 def test_the_reader_is_told_which_phases_and_which_slices_count() -> None:
