@@ -50,6 +50,9 @@ def train(
     window: Annotated[tuple[int, int, int] | None, Parameter(negative="")] = None,
     augmentation: float | None = None,
     modality: str | None = None,
+    methods: Annotated[tuple[str, ...] | None, Parameter(consume_multiple=True, negative="")] = None,
+    side: int = 64,
+    minutes: float = 10.0,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Train a recipe's model, or go on with a training that was ended; several processes with torchrun.
@@ -108,8 +111,17 @@ def train(
     modality
         Of images in files that do not say it themselves (NIfTI, PNG and the like), as DICOM names it: CT, MR, DX. Where dataset.json calls
         a channel so, it is known.
+    methods
+        Train no model of the recipe: compare methods of classification or segmentation by its data, the named ones or all, on one split
+        (with --folds on each), and put them into one table (RUN/methods.json), which `hilum evaluate` shows on the card. What was run is
+        not run again. Of classes and findings: size-logistic, radiomics-svm, k-means, gaussian-mixture, autoencoder, lenet, alexnet,
+        vgg-16, resnet-18, resnet-50, densenet, vit; of structures: atlas, level-set, fcn, unet, attention-unet, segresnet, multi-scale.
+    side
+        With --methods: pixels along a side of the pictures that all of them see.
+    minutes
+        With --methods: no network learns longer.
     as_json
-        With --list: print the list as JSON.
+        With --list: print the list as JSON; with --methods the table.
     """
     _installed()
     from training import recipes
@@ -130,7 +142,9 @@ def train(
     )
     given = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
     with ranks(Device(device), Precision(precision), accumulate) as here:
-        if search is not None:
+        if methods is not None:
+            _compared(recipe, data, run, asked, given, here, methods, side, minutes, folds, as_json)
+        elif search is not None:
             _searched(recipe, data, run, asked, given, here, search, folds)
         elif folds is None:
             _trained(recipe, data, run, asked, given, here)
@@ -178,6 +192,44 @@ def _trained(
         soft_wrap=True,
     )
     return wanted, sides, outcome
+
+
+def _compared(
+    name: str,
+    data: Path | None,
+    run: Path,
+    asked: "Asked",
+    given: Mapping[str, Any],
+    here: "Ranks",
+    methods: tuple[str, ...],
+    side: int,
+    minutes: float,
+    folds: int | None,
+    as_json: bool,
+) -> None:
+    """Run methods on a recipe's data, and say how they compare."""
+    from training import recipes
+    from training.evaluation.methods import lines
+    from training.folds import folds as folds_of
+    from training.methods.compared import Comparison, Place, compared
+    from training.methods.learning import Pace
+    from training.progress import steps
+
+    if here.size > 1 or given["learning_rate"] is not None:
+        other = "several processes" if here.size > 1 else "--learning-rate"
+        raise UnfitSetting(f"--methods and {other} do not go together: each network has a rate of its own, and one process runs them all")
+    seed = given["seed"] or 0
+    settings = {"epochs": given["epochs"], "batch": given["batch"], "minutes": minutes, "seed": seed}
+    pace = Pace(**{key: value for key, value in settings.items() if value is not None})
+
+    def place(folder: Path, fold: "Fold | None") -> Place:
+        wanted = recipes.begun(name, data, folder, seed, asked, _told, fold)
+        return wanted, wanted.sides(data, wanted.schedule.seed if given["seed"] is None else seed), folder
+
+    places = [place(run, None)] if folds is None else [place(folder, fold) for fold, folder in folds_of(folds, run)]
+    with steps("comparing") as step:
+        found = compared(places, Comparison(names=methods, side=side, pace=pace), here.compute, run, step)
+    print(json.dumps(found, indent=2) if as_json else lines(found), end="\n" if as_json else "")
 
 
 def _searched(

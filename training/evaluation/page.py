@@ -16,6 +16,7 @@ from markupsafe import Markup
 from training.checkpoint import replace
 from training.evaluation.figures import KINDS
 from training.evaluation.gallery import Picture
+from training.evaluation.methods import cells, heads, notes, read_methods
 from training.evaluation.perturb import Disturbance
 from training.evaluation.plots import Curve, Strip, curves, strips
 from training.evaluation.record import PAGE, resampled
@@ -55,7 +56,7 @@ NOTHING_MORE = Parts()
 
 def write_page(run: Path, evaluation: Mapping[str, Any], parts: Parts = NOTHING_MORE) -> str:
     """Put the page into a run's folder; its SHA-256."""
-    content = page(evaluation, parts).encode()
+    content = page(evaluation, parts, read_methods(run)).encode()
     replace(run / PAGE, lambda file: file.write(content))
     return hashlib.sha256(content).hexdigest()
 
@@ -65,8 +66,8 @@ def fragment(name: str, **values: Any) -> Markup:
     return Markup(_environment().get_template(name).render(values))
 
 
-def page(evaluation: Mapping[str, Any], parts: Parts = NOTHING_MORE) -> str:
-    """The page of an evaluation."""
+def page(evaluation: Mapping[str, Any], parts: Parts = NOTHING_MORE, compared: Mapping[str, Any] | None = None) -> str:
+    """The page of an evaluation, with the methods that were compared by the same data."""
     watched = evaluation["watched"]
 
     def value(name: str, number: float | None) -> str:
@@ -83,6 +84,7 @@ def page(evaluation: Mapping[str, Any], parts: Parts = NOTHING_MORE) -> str:
             subgroups=_subgroups(evaluation, watched),
             disturbances=_disturbances(evaluation, watched),
             parts=parts,
+            compared=compared and {"heads": heads(compared), "rows": cells(compared), "notes": notes(compared)},
             gallery=parts.gallery,
             resampled=resampled(evaluation),
             value=value,
