@@ -32,7 +32,11 @@ def test_every_recipe_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
         assert all(line and line in said for line in lines), each
         assert "; ".join(each["objects"]) in said
     assert {each["recipe"]: each["weights"] for each in told if each["weights"]} == {"hippocampus": True}
-    assert {each["recipe"]: each["grade"] for each in told if each["grade"] != "research"} == {"chest-xray": "demonstration"}
+    assert {each["recipe"]: each["grade"] for each in told if each["grade"] == "demonstration"} == {
+        "breast-ultrasound": "demonstration",
+        "chest-xray": "demonstration",
+    }
+    assert {each["grade"] for each in told} == {"research", "demonstration"}
 
 
 def test_its_figures_are_those_of_the_pages() -> None:

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED
 
+LEAST_PATIENTS = 6
+"""Resamples of fewer say nothing of others."""
+
 Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Test:
+class Paired:
     """A mean difference, its 95 % interval, and the two-sided p of no difference; None where nothing is known of how it varies."""
 
     mean: float
@@ -37,7 +40,7 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
     return found
 
 
-def over_folds(differences: Sequence[float], test_share: float) -> Test:
+def over_folds(differences: Sequence[float], test_share: float) -> Paired:
     """The corrected resampled t-test of one difference a fold; `test_share` is held-out over training cases, n_test/n_train."""
     from scipy.stats import t
 
@@ -45,26 +48,26 @@ def over_folds(differences: Sequence[float], test_share: float) -> Test:
     values = values[np.isfinite(values)]
     count, mean = len(values), float(values.mean()) if len(values) else math.nan
     if count < 2:
-        return Test(mean=mean, interval=None, p=None)
+        return Paired(mean=mean, interval=None, p=None)
     spread = math.sqrt((1 / count + test_share) * float(values.var(ddof=1)))
     # what rounding leaves of the variance of equal differences
     if not spread > 1e-12:
-        return Test(mean=mean, interval=(mean, mean), p=None)
+        return Paired(mean=mean, interval=(mean, mean), p=None)
     reach = float(t.ppf(0.975, count - 1)) * spread
-    return Test(mean=mean, interval=(mean - reach, mean + reach), p=float(2 * t.sf(abs(mean) / spread, count - 1)))
+    return Paired(mean=mean, interval=(mean - reach, mean + reach), p=float(2 * t.sf(abs(mean) / spread, count - 1)))
 
 
-def over_cases(difference: Callable[[Places], float], patients: Sequence[str]) -> Test:
+def over_cases(difference: Callable[[Places], float], patients: Sequence[str]) -> Paired:
     """The paired bootstrap over patients: `difference` is that of two figures of the cases at these places, drawn with what is theirs."""
     names, places = np.unique(np.array(patients), return_inverse=True)
     of = [np.flatnonzero(places == place) for place in range(len(names))]
     drawn = np.random.default_rng(SEED).integers(len(of), size=(RESAMPLES, len(of)))
     found = np.array([difference(np.concatenate([of[place] for place in draw])) for draw in drawn])
     known, mean = found[np.isfinite(found)], difference(np.arange(len(places)))
-    if not len(known):
-        return Test(mean=mean, interval=None, p=None)
+    if not len(known) or len(names) < LEAST_PATIENTS:
+        return Paired(mean=mean, interval=None, p=None)
     low, high = np.percentile(known, INTERVAL)
     # both tails; never 0, which so many resamples cannot show
     tail = min(float((known <= 0).mean()), float((known >= 0).mean()))
     p = min(1.0, max(2 * tail, 1 / len(known))) if known.any() else None
-    return Test(mean=mean, interval=(float(low), float(high)), p=p)
+    return Paired(mean=mean, interval=(float(low), float(high)), p=p)

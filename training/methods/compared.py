@@ -20,7 +20,7 @@ from training.errors import BrokenRun, OtherRun, UnfitSetting
 from training.evaluation.bootstrap import RESAMPLES, over_patients
 from training.evaluation.delong import areas
 from training.evaluation.methods import METHODS as TOGETHER
-from training.evaluation.several import Test, holm, over_cases, over_folds
+from training.evaluation.several import LEAST_PATIENTS, Paired, holm, over_cases, over_folds
 from training.methods import classifying, outlining
 from training.methods.learning import Pace
 from training.methods.shown import Shown, channels, shown
@@ -204,10 +204,13 @@ def _interval(places: Sequence[dict[str, Any]], name: str) -> list[float] | None
     """Over the patients of one held-out side; over folds, with the correction for the cases that they share in training."""
     if len(places) == 1:
         told = places[0]["methods"][name]
+        if len(set(told["patients"])) < LEAST_PATIENTS:
+            return None
         low, high = over_patients(lambda drawn: _of(told, drawn), told["patients"])
         return [low, high] if np.isfinite([low, high]).all() else None
     test = over_folds([_of(place["methods"][name]) for place in places], _share(places))
-    return None if test.interval is None else list(test.interval)
+    # beyond what a figure can be nothing is told
+    return None if test.interval is None else [max(test.interval[0], 0.0), min(test.interval[1], 1.0)]
 
 
 def _share(places: Sequence[dict[str, Any]]) -> float:
@@ -215,7 +218,7 @@ def _share(places: Sequence[dict[str, Any]]) -> float:
     return float(np.mean([test / max(train + validation, 1) for train, validation, test in (place["cases"] for place in places)]))
 
 
-def _tested(places: Sequence[dict[str, Any]], first: str, name: str) -> tuple[Test, str]:
+def _tested(places: Sequence[dict[str, Any]], first: str, name: str) -> tuple[Paired, str]:
     """How far a method is from the first, and by what test that was asked."""
     if len(places) > 1:
         differences = [_of(place["methods"][name]) - _of(place["methods"][first]) for place in places]
@@ -223,8 +226,8 @@ def _tested(places: Sequence[dict[str, Any]], first: str, name: str) -> tuple[Te
     one, other = (places[0]["methods"][each] for each in (first, name))
     patients: list[str] = one["patients"]
     test = over_cases(lambda drawn: _of(other, drawn) - _of(one, drawn), patients)
-    if one["truth"] is None or len(one["names"]) > 1 or len(set(patients)) < len(patients):
+    if test.p is None or one["truth"] is None or len(one["names"]) > 1 or len(set(patients)) < len(patients):
         return test, "paired bootstrap by patient"
     positive = np.array(one["truth"])[:, 0] > 0
     both = [np.array(each["scores"])[:, 0] for each in (one, other)]
-    return Test(mean=test.mean, interval=test.interval, p=areas(both, positive).p([-1, 1])), "DeLong"
+    return Paired(mean=test.mean, interval=test.interval, p=areas(both, positive).p([-1, 1])), "DeLong"

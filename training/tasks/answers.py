@@ -14,20 +14,25 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, log_softmax, softmax
 
+from inference import codes
 from inference.applications.bundle.answering import AnswerChannel
 from inference.applications.bundle.manifest import BundleManifest, application_of
 from inference.engines.repository import Repository
+from inference.findings import Explanation
 from training.checkpoint import save_json
 from training.data.cases import Case, Split
 from training.errors import UnfitData
 from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED, over_patients
 from training.evaluation.classification import auc, band, best_threshold, calibration_error, confusion
-from training.evaluation.classifier import classifier
+from training.evaluation.classifier import classifier, classifier_parts
 from training.evaluation.figures import Kind, summary
-from training.evaluation.page import Parts, fragment, write_page
+from training.evaluation.gallery import answered
+from training.evaluation.page import Gallery, Parts, fragment, write_page
 from training.evaluation.record import EVALUATION, FORMAT
+from training.evaluation.subgroups import groups
 from training.export import packed, packed_ref
 from training.fit import fit, refuse_other_sides, seed_of, trained
+from training.networks.grad_cam import grad_cam
 from training.progress import Progress, Step, silent
 from training.ranks import Ranks
 from training.recipe import AS_IT_IS, EvaluationOptions, Outcome, Recipe, Schedule
@@ -76,6 +81,8 @@ class Answerer(Recipe):
         Of the channels.
     weights
         Of the classes in the loss; of findings, of their positive cases.
+    pooling
+        The network's module whose input are its last features: the card then has pictures of hits and misses with Grad-CAM; "": none.
     """
 
     task = "classification"
@@ -84,6 +91,7 @@ class Answerer(Recipe):
     exclusive: bool
     names: tuple[str, ...]
     weights: tuple[float, ...]
+    pooling: str = ""
 
     def fit(self, sides: Split, run: Path, schedule: Schedule, ranks: Ranks, progress: Progress) -> Outcome:
         known = labels_of(sides.validation)
@@ -235,10 +243,40 @@ class Answerer(Recipe):
                 for channel, threshold in thresholds.items()
             ],
         }
+        evaluation["subgroups"] = self._subgroups(rows)
         sections = Markup("").join(fragment("classifier.html", **classifier(one)) for one in evaluation["findings"])
-        evaluation["card_sha256"] = write_page(run, evaluation, Parts(section=sections))
+        gallery = self._pictured(network, held, evaluation) if self.pooling else None
+        evaluation["card_sha256"] = write_page(run, evaluation, Parts(section=sections, gallery=gallery))
         save_json(run / EVALUATION, evaluation)
         return evaluation
+
+    def _subgroups(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """All figures of the cases that are alike in something that is known of them."""
+        found = []
+        for attribute, inside in groups([row["attributes"] for row in rows]).items():
+            for group, places in inside.items():
+                those = [rows[place] for place in places]
+                scores, patients = [row["figures"][WATCHED] for row in those], [row["patient"] for row in those]
+                whole = {WATCHED: summary(Kind(unit="", better="more", digits=4, says=""), scores, patients)}
+                figures = whole | {name: dict(figure) for name, figure in self.pooled(those).items()}
+                found.append({"attribute": attribute, "group": group, "cases": len(those), "figures": figures})
+        return found
+
+    def _pictured(self, network: Any, held: Sequence[HeldOut], evaluation: Mapping[str, Any]) -> Gallery:
+        """The surest hits and the furthest misses of the first finding, each as the network saw it, and what moved its answer."""
+        told = evaluation["findings"][0]
+        channel = self.manifest.answers[0].channel
+
+        def moved(place: int) -> tuple[Explanation, ...]:
+            values = grad_cam(network, self.pooling, held[place].image, channel)
+            finding = self.manifest.answers[0].finding
+            return (
+                Explanation(label="Grad-CAM", values=values, image=0, finding=finding, quantity=codes.GRADIENT_WEIGHTED_CLASS_ACTIVATION),
+            )
+
+        found = classifier_parts(told, answered([each.image[0] for each in held], told, moved)).gallery
+        assert found is not None, "a classifier's parts have pictures"
+        return found
 
     def served(self, held: Sequence[HeldOut]) -> Probabilities:
         """The probabilities (N, K) that the application said of each case; of a class of which nothing is said, what is left."""
@@ -275,7 +313,7 @@ class Answerer(Recipe):
         }
 
     def table(self, evaluation: Mapping[str, Any]) -> str:
-        """What was chosen on the validation cases, and the decisions on the held-out ones."""
+        """What was chosen on the validation cases, the decisions on the held-out ones, and the ranking of cases that are alike."""
         lines = ["| finding | absent below | present from | held out: present and called so | absent and called so | undetermined |"]
         lines.append("|---|---|---|---|---|---|")
         for chosen, found in zip(evaluation["chosen"]["answers"], evaluation["findings"], strict=True):
@@ -289,7 +327,18 @@ class Answerer(Recipe):
                 f"| {name} | {chosen['absent']:.3f} | {chosen['present']:.3f} | {called} of {int(real.sum())} "
                 f"| {spared} of {int((~real).sum())} | {open_} |"
             )
-        return "\n".join(lines) + f"\n\nTemperature {evaluation['chosen']['temperature']:.3f}; it and the limits by the validation cases.\n"
+        said = "\n".join(lines) + f"\n\nTemperature {evaluation['chosen']['temperature']:.3f}; it and the limits by the validation cases.\n"
+        return said + "".join(_alike(one) for one in evaluation.get("subgroups", []))
+
+
+def _alike(one: Mapping[str, Any]) -> str:
+    """The ranking of a group, as a line."""
+    areas = {name: figure for name, figure in one["figures"].items() if name.startswith("AUC ")}
+    told = []
+    for name, figure in areas.items():
+        ends = "" if figure["interval"] is None else f" ({figure['interval'][0]:.3f} to {figure['interval'][1]:.3f})"
+        told.append(f"{name} {'–' if figure['mean'] is None else format(figure['mean'], '.3f')}{ends}")
+    return f"\n{one['attribute']}: {one['group']}, {one['cases']} cases: {', '.join(told)}\n"
 
 
 def baseline(recipe: Answerer, training: Sequence[Case]) -> Logistic:
