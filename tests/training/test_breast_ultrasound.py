@@ -114,12 +114,12 @@ def test_it_takes_no_settings_of_recipes_for_own_data(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_trained_judged_and_served(tmp_path: Path) -> None:
-    """A run of three epochs from scratch: the card has Grad-CAM pictures and the groups with and without calipers; the exported
+    """A run of one epoch from scratch: the card has Grad-CAM pictures and the groups with and without calipers; the exported
     application says of an image what the evaluation said, as a statement about the breast, with the demonstration's remark."""
-    data, run = ultrasounds(tmp_path / "data", 72), tmp_path / "run"
+    data, run = ultrasounds(tmp_path / "data", 54), tmp_path / "run"
     recipe = replace(WHOLE, network=partial(Coloured, False), averaged=0.0)
     sides = recipe.sides(data, 0)
-    recipe.fit(sides, run, replace(recipe.schedule, epochs=3), Ranks(), Silent())
+    recipe.fit(sides, run, replace(recipe.schedule, epochs=1), Ranks(), Silent())
     evaluation = recipe.evaluate(sides, run)
     groups = {one["group"]: one for one in evaluation["subgroups"]}
     assert set(groups) == {"calipers or colour", "none found"}

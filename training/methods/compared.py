@@ -226,7 +226,7 @@ def _tested(places: Sequence[dict[str, Any]], first: str, name: str) -> tuple[Pa
     one, other = (places[0]["methods"][each] for each in (first, name))
     patients: list[str] = one["patients"]
     test = over_cases(lambda drawn: _of(other, drawn) - _of(one, drawn), patients)
-    if test.p is None or one["truth"] is None or len(one["names"]) > 1 or len(set(patients)) < len(patients):
+    if one["truth"] is None or len(one["names"]) > 1 or not LEAST_PATIENTS <= len(set(patients)) == len(patients):
         return test, "paired bootstrap by patient"
     positive = np.array(one["truth"])[:, 0] > 0
     both = [np.array(each["scores"])[:, 0] for each in (one, other)]
