@@ -211,7 +211,7 @@ def _compared(
     from training import recipes
     from training.evaluation.methods import lines
     from training.folds import folds as folds_of
-    from training.methods.compared import Comparison, Place, compared
+    from training.methods.compared import MethodsAsked, Place, compared
     from training.methods.learning import Pace
     from training.progress import steps
 
@@ -228,7 +228,7 @@ def _compared(
 
     places = [place(run, None)] if folds is None else [place(folder, fold) for fold, folder in folds_of(folds, run)]
     with steps("comparing") as step:
-        found = compared(places, Comparison(names=methods, side=side, pace=pace), here.compute, run, step)
+        found = compared(places, MethodsAsked(names=methods, side=side, pace=pace), here.compute, run, step)
     print(json.dumps(found, indent=2) if as_json else lines(found), end="\n" if as_json else "")
 
 

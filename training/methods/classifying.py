@@ -27,7 +27,7 @@ _MIXED = (1, 2, 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Scored:
+class RankedSides:
     """What a method says of the pictures of two sides, (N, A) a column for each answered channel, higher meaning it is so."""
 
     validation: Features
@@ -36,7 +36,7 @@ class Scored:
     epochs: int = 0
 
 
-Method: TypeAlias = Callable[[Shown, Pace, Compute], Scored]
+Method: TypeAlias = Callable[[Shown, Pace, Compute], RankedSides]
 
 
 def ranked(scores: Features, truth: NDArray[Any]) -> float:
@@ -51,11 +51,11 @@ def _asked(seen: Shown) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return seen.train.truth[:, channels] > 0, seen.validation.truth[:, channels] > 0
 
 
-def size_logistic(seen: Shown, pace: Pace, compute: Compute) -> Scored:
+def size_logistic(seen: Shown, pace: Pace, compute: Compute) -> RankedSides:
     """A logistic model over how large the dark and the bright is."""
     model = logistic(sizes(seen.train.pictures), seen.train.truth > 0, seen.channels.exclusive and seen.train.truth.shape[1] > 1)
     channels = list(seen.channels.answered)
-    return Scored(validation=model(sizes(seen.validation.pictures))[:, channels], test=model(sizes(seen.test.pictures))[:, channels])
+    return RankedSides(validation=model(sizes(seen.validation.pictures))[:, channels], test=model(sizes(seen.test.pictures))[:, channels])
 
 
 def _measured(seen: Shown) -> tuple[Features, Features, Features]:
@@ -64,7 +64,7 @@ def _measured(seen: Shown) -> tuple[Features, Features, Features]:
     return even(raw[0]), even(raw[1]), even(raw[2])
 
 
-def radiomics_machine(seen: Shown, pace: Pace, compute: Compute) -> Scored:
+def radiomics_machine(seen: Shown, pace: Pace, compute: Compute) -> RankedSides:
     """A support vector machine over radiomics features, its penalty and width by the validation pictures."""
     train, validation, test = _measured(seen)
     known, chosen = _asked(seen)
@@ -73,7 +73,7 @@ def radiomics_machine(seen: Shown, pace: Pace, compute: Compute) -> Scored:
         tried = [vector_machine(train, known[:, at], penalty, width / train.shape[1]) for penalty in _PENALTIES for width in _WIDTHS]
         best = max(tried, key=partial(_good, validation, chosen[:, at]))
         columns.append((best(validation), best(test)))
-    return Scored(validation=np.stack([one for one, _ in columns], axis=1), test=np.stack([two for _, two in columns], axis=1))
+    return RankedSides(validation=np.stack([one for one, _ in columns], axis=1), test=np.stack([two for _, two in columns], axis=1))
 
 
 def _good(features: Features, positive: NDArray[np.bool_], model: Callable[[Features], Features]) -> float:
@@ -81,7 +81,7 @@ def _good(features: Features, positive: NDArray[np.bool_], model: Callable[[Feat
     return figure if math.isfinite(figure) else -math.inf
 
 
-def k_means(seen: Shown, pace: Pace, compute: Compute) -> Scored:
+def k_means(seen: Shown, pace: Pace, compute: Compute) -> RankedSides:
     """Clusters of radiomics features that no label made; each says how many of its training pictures have the finding."""
     train, validation, test = _measured(seen)
     known, chosen = _asked(seen)
@@ -94,11 +94,11 @@ def k_means(seen: Shown, pace: Pace, compute: Compute) -> Scored:
         # a cluster of few says little: it begins at what all say
         share = np.stack([(np.bincount(of, each, count) + each.mean()) / (inside + 1) for each in known.T.astype(np.float64)], axis=1)
         of_both = [share[((side[:, None] - middles) ** 2).sum(axis=2).argmin(axis=1)] for side in (validation, test)]
-        found.append(Scored(validation=of_both[0], test=of_both[1]))
+        found.append(RankedSides(validation=of_both[0], test=of_both[1]))
     return max(found, key=lambda one: ranked(one.validation, chosen))
 
 
-def gaussian_mixture(seen: Shown, pace: Pace, compute: Compute) -> Scored:
+def gaussian_mixture(seen: Shown, pace: Pace, compute: Compute) -> RankedSides:
     """Of radiomics features a mixture of Gaussians with the finding and one without: how much likelier the one is."""
     train, validation, test = _measured(seen)
     known, chosen = _asked(seen)
@@ -113,7 +113,7 @@ def gaussian_mixture(seen: Shown, pace: Pace, compute: Compute) -> Scored:
             columns.append([with_it(side) - without(side) for side in (validation, test)])
         else:
             found.append(
-                Scored(validation=np.stack([one for one, _ in columns], axis=1), test=np.stack([two for _, two in columns], axis=1))
+                RankedSides(validation=np.stack([one for one, _ in columns], axis=1), test=np.stack([two for _, two in columns], axis=1))
             )
     return max(found, key=lambda one: ranked(one.validation, chosen))
 
@@ -136,7 +136,7 @@ class Encoder(nn.Module):
         return found
 
 
-def autoencoder(seen: Shown, pace: Pace, compute: Compute) -> Scored:
+def autoencoder(seen: Shown, pace: Pace, compute: Compute) -> RankedSides:
     """Learns to draw pictures without the finding; the finding is where it draws badly. No picture with it is learned from."""
     known, chosen = _asked(seen)
     train, validation, test = seen.train.pictures, seen.validation.pictures, seen.test.pictures
@@ -153,7 +153,7 @@ def autoencoder(seen: Shown, pace: Pace, compute: Compute) -> Scored:
         columns.append([_missed(made.network, side, compute) for side in (validation, test)])
         epochs, parameters = made.epochs, _counted(made.network)
     both = [np.stack([one[side] for one in columns], axis=1) for side in (0, 1)]
-    return Scored(validation=both[0], test=both[1], parameters=parameters, epochs=epochs)
+    return RankedSides(validation=both[0], test=both[1], parameters=parameters, epochs=epochs)
 
 
 def _missed(network: Any, pictures: NDArray[np.float32], compute: Compute) -> Features:
@@ -165,7 +165,7 @@ def _counted(network: Any) -> int:
     return sum(each.numel() for each in network.parameters())
 
 
-def of_network(architecture: Architecture, seen: Shown, pace: Pace, compute: Compute) -> Scored:
+def of_network(architecture: Architecture, seen: Shown, pace: Pace, compute: Compute) -> RankedSides:
     """A network, its loss weighed so that all classes, or both sides of a finding, count alike."""
     train, channels = seen.train, list(seen.channels.answered)
     count = train.truth.sum(axis=0).astype(np.float64)
@@ -187,7 +187,7 @@ def of_network(architecture: Architecture, seen: Shown, pace: Pace, compute: Com
     make = partial(architecture.make, inputs, len(count), side)
     made = learned(make, train.pictures, train.truth, loss, validated, pace, architecture.learning_rate, compute)
     both = [_scores(answers(made.network, each.pictures, compute), exclusive)[:, channels] for each in (seen.validation, seen.test)]
-    return Scored(validation=both[0], test=both[1], parameters=_counted(made.network), epochs=made.epochs)
+    return RankedSides(validation=both[0], test=both[1], parameters=_counted(made.network), epochs=made.epochs)
 
 
 def _scores(logits: NDArray[np.float32], exclusive: bool) -> Features:

@@ -31,7 +31,7 @@ SURE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class MethodsAsked:
     """What is compared, and how.
 
     Attributes
@@ -51,7 +51,7 @@ Place = tuple[Recipe, Split, Path]
 """One fold, or the only one: recipe, sides, and the folder of its run."""
 
 
-def compared(places: Iterable[Place], asked: Comparison, compute: Compute, run: Path, step: Step) -> dict[str, Any]:
+def compared(places: Iterable[Place], asked: MethodsAsked, compute: Compute, run: Path, step: Step) -> dict[str, Any]:
     """Run what was not run before in each place, and put all into RUN/methods.json.
 
     Raises
@@ -69,7 +69,7 @@ def compared(places: Iterable[Place], asked: Comparison, compute: Compute, run: 
     return record
 
 
-def _in_place(recipe: Recipe, sides: Split, run: Path, asked: Comparison, compute: Compute, step: Step, places: int) -> dict[str, Any]:
+def _in_place(recipe: Recipe, sides: Split, run: Path, asked: MethodsAsked, compute: Compute, step: Step, places: int) -> dict[str, Any]:
     what = f"{digest(sides.train, sides.validation, sides.test)}; {asked.side}; {asdict(asked.pace)}; {compute.precision.value}"
     counts = [len(sides.train), len(sides.validation), len(sides.test)]
     names = _chosen(asked.names, recipe)
@@ -143,7 +143,7 @@ def _run(name: str, seen: Shown, pace: Pace, compute: Compute) -> dict[str, Any]
     return {"title": title, "seconds": round(took, 1), "parameters": parameters, "epochs": epochs} | said
 
 
-def _record(places: Sequence[dict[str, Any]], asked: Comparison) -> dict[str, Any]:
+def _record(places: Sequence[dict[str, Any]], asked: MethodsAsked) -> dict[str, Any]:
     """The table: each method's figure, and its difference from the one that was best on the validation cases."""
     names = list(places[0]["methods"])
     validation = {name: float(np.mean([place["methods"][name]["validation"] for place in places])) for name in names}

@@ -26,7 +26,7 @@ _AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Marked:
+class Outlines:
     """The labels (N, S, S) that a method gives the pictures of two sides."""
 
     validation: Labels
@@ -35,7 +35,7 @@ class Marked:
     epochs: int = 0
 
 
-Method: TypeAlias = Callable[[Shown, Pace, Compute], Marked]
+Method: TypeAlias = Callable[[Shown, Pace, Compute], Outlines]
 
 
 def overlaps(found: Labels, side: Side, count: int) -> NDArray[np.float64]:
@@ -69,30 +69,30 @@ def _shares(seen: Shown) -> NDArray[np.float64]:
     return made
 
 
-def atlas(seen: Shown, pace: Pace, compute: Compute) -> Marked:
+def atlas(seen: Shown, pace: Pace, compute: Compute) -> Outlines:
     """The mean of the training labels, without a look at the picture; how sure it has to be, by the validation cases."""
     shares = _shares(seen)
     surest, commonest = shares.max(axis=1), shares.argmax(axis=1) + 1
 
-    def at_least(sure: float) -> Marked:
+    def at_least(sure: float) -> Outlines:
         drawn = np.where(surest >= sure, commonest, 0).astype(np.uint8)
-        return Marked(validation=drawn[_stretch(seen.validation)], test=drawn[_stretch(seen.test)])
+        return Outlines(validation=drawn[_stretch(seen.validation)], test=drawn[_stretch(seen.test)])
 
     return _best(seen, [at_least(sure) for sure in _SURE])
 
 
-def level_set(seen: Shown, pace: Pace, compute: Compute) -> Marked:
+def level_set(seen: Shown, pace: Pace, compute: Compute) -> Outlines:
     """From the atlas outward and inward by brightness: Chan and Vese (2001), morphological (Marquez-Neila and others 2014), of all labels
     together; each pixel then has the label that is commonest there. How long, by the validation cases."""
     shares = _shares(seen)
     begun, commonest = atlas(seen, pace, compute), shares.argmax(axis=1) + 1
 
-    def grown(rounds: int) -> Marked:
+    def grown(rounds: int) -> Outlines:
         both = [
             np.stack([_grown(*each, rounds) for each in zip(side.pictures.mean(axis=1), first, commonest[_stretch(side)], strict=True)])
             for side, first in ((seen.validation, begun.validation), (seen.test, begun.test))
         ]
-        return Marked(validation=both[0], test=both[1])
+        return Outlines(validation=both[0], test=both[1])
 
     return _best(seen, [grown(rounds) for rounds in _ROUNDS])
 
@@ -115,11 +115,11 @@ def _grown(picture: NDArray[np.float32], first: Labels, commonest: NDArray[np.in
     return found
 
 
-def _best(seen: Shown, tried: list[Marked]) -> Marked:
+def _best(seen: Shown, tried: list[Outlines]) -> Outlines:
     return max(tried, key=lambda one: overlap(one.validation, seen.validation, len(seen.channels.names)))
 
 
-def of_network(architecture: Architecture, seen: Shown, pace: Pace, compute: Compute) -> Marked:
+def of_network(architecture: Architecture, seen: Shown, pace: Pace, compute: Compute) -> Outlines:
     """A network, by Dice over the batch and cross-entropy together."""
     from monai.losses.dice import DiceCELoss
 
@@ -137,7 +137,7 @@ def of_network(architecture: Architecture, seen: Shown, pace: Pace, compute: Com
     )  # fmt: skip
     both = [_labels(made.network, each, compute) for each in (seen.validation, seen.test)]
     parameters = sum(each.numel() for each in made.network.parameters())
-    return Marked(validation=both[0], test=both[1], parameters=parameters, epochs=made.epochs)
+    return Outlines(validation=both[0], test=both[1], parameters=parameters, epochs=made.epochs)
 
 
 def _labels(network: Any, side: Side, compute: Compute) -> Labels:
