@@ -67,6 +67,7 @@ SMOOTHING = Code("113087", "DCM", "Smoothing")
 SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")
 
 LESION = Code("52988006", "SCT", "Lesion")
+NEOPLASM = Code("108369006", "SCT", "Neoplasm")
 NODULE = Code("27925004", "SCT", "Nodule")
 PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
 HEMORRHAGE = Code("50960005", "SCT", "Hemorrhage")

@@ -1,6 +1,6 @@
 """ONNX graphs that are written node by node, not traced: the same weights give the same bytes everywhere, and so the same digest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,23 +17,25 @@ EPSILON = 1e-5
 Axes = Sequence[int | str]
 
 
-class PublishedGraph:
-    """The graph of a network whose layers are named in a published state dict; the network itself is written by a class of its own.
+class NamedGraph:
+    """The graph of a network whose published layers have names; the network itself is written by a class of its own.
+
+    Parameters
+    ----------
+    layers
+        The published arrays by name; each has to be made a weight.
+    called
+        What holds them, for sentences.
 
     Raises
     ------
     WrongWeights
-        The file is no state dict, or not that of this network: by whichever method finds it out.
+        They are not those of this network: by whichever method finds it out.
     """
 
-    def __init__(self, published: bytes) -> None:
-        try:
-            # some publishers call safetensors, which begin with the length of a header in JSON, .pth
-            read = read_safetensors if published[8:9] == b"{" else read_state_dict
-            state = {name: tensor.numpy() for name, tensor in read(published, "the file").items()}
-        except (UnreadableModel, TypeError) as broken:
-            raise WrongWeights(f"not a PyTorch state dict: {broken}") from broken
-        self._state: dict[str, NDArray[Any]] = {name: array for name, array in state.items() if not name.endswith("num_batches_tracked")}
+    def __init__(self, layers: Mapping[str, NDArray[Any]], called: str) -> None:
+        self._layers: dict[str, NDArray[Any]] = dict(layers)
+        self._called = called
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
 
@@ -44,30 +46,26 @@ class PublishedGraph:
         self._nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
-    def normalised(self, tensor: str, layer: str) -> str:
-        """Batch normalisation, as it is once training is over."""
-        weights = [self.weight(f"{layer}.{each}") for each in ("weight", "bias", "running_mean", "running_var")]
-        return self.node("BatchNormalization", [tensor, *weights], layer, epsilon=EPSILON)
-
     def published(self, key: str) -> NDArray[Any]:
-        """What the state dict holds under a name, and has not been made a weight yet."""
-        if key not in self._state:
-            raise WrongWeights(f"the state dict has no {key}: it is another network's")
-        return self._state[key]
+        """What was published under a name, and has not been made a weight yet."""
+        if key not in self._layers:
+            raise WrongWeights(f"{self._called} has no {key}: it is another network's")
+        return self._layers[key]
 
     def has(self, key: str) -> bool:
         """Whether there is such a layer, which has not been made a weight yet."""
-        return key in self._state
+        return key in self._layers
 
     def taken(self, key: str) -> NDArray[Any]:
         """That, of which constants are made by the one who asks."""
         array = self.published(key)
-        del self._state[key]
+        del self._layers[key]
         return array
 
-    def weight(self, key: str) -> str:
-        """That as a constant of single precision."""
-        return self.constant(key, np.ascontiguousarray(self.taken(key), dtype=np.float32))
+    def weight(self, key: str, turned: NDArray[Any] | None = None) -> str:
+        """That as a constant of single precision; `turned` is the same with other axes."""
+        array = self.taken(key)
+        return self.constant(key, np.ascontiguousarray(array if turned is None else turned, dtype=np.float32))
 
     def constant(self, name: str, array: NDArray[Any]) -> str:
         """Any other one."""
@@ -80,10 +78,34 @@ class PublishedGraph:
         """The model of one input and one output of single precision: their names and axes."""
         from onnx import TensorProto, helper
 
-        if self._state:
-            raise WrongWeights(f"the state dict holds layers that the network does not have: {', '.join(sorted(self._state)[:5])}")
+        if self._layers:
+            raise WrongWeights(f"{self._called} holds layers that the network does not have: {', '.join(sorted(self._layers)[:5])}")
         inputs, outputs = ([helper.make_tensor_value_info(at, TensorProto.FLOAT, axes)] for at, axes in (given, answered))
         return content_of(name, self._nodes, inputs, outputs, self._constants)
+
+
+class PublishedGraph(NamedGraph):
+    """One of a PyTorch state dict, with batch normalisation as it is once training is over.
+
+    Raises
+    ------
+    WrongWeights
+        The file is no state dict, or not that of this network.
+    """
+
+    def __init__(self, published: bytes) -> None:
+        try:
+            # some publishers call safetensors, which begin with the length of a header in JSON, .pth
+            read = read_safetensors if published[8:9] == b"{" else read_state_dict
+            state = {name: tensor.numpy() for name, tensor in read(published, "the file").items()}
+        except (UnreadableModel, TypeError) as broken:
+            raise WrongWeights(f"not a PyTorch state dict: {broken}") from broken
+        super().__init__({name: array for name, array in state.items() if not name.endswith("num_batches_tracked")}, "the state dict")
+
+    def normalised(self, tensor: str, layer: str) -> str:
+        """Batch normalisation, as it is once training is over."""
+        weights = [self.weight(f"{layer}.{each}") for each in ("weight", "bias", "running_mean", "running_var")]
+        return self.node("BatchNormalization", [tensor, *weights], layer, epsilon=EPSILON)
 
 
 def content_of(name: str, nodes: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any], constants: Sequence[Any]) -> bytes:

@@ -120,8 +120,10 @@ class ModelSource:
     file
         What the weights are called in the version folder: model.pt, model.pt2 or model.onnx; "" for an ensemble, which has none
         and comes after the models that it joins.
+    joined
+        SHA-256 of further published files that the weights need, in their order; the operator names them as well.
     convert
-        Makes the file that is served out of the published bytes; None serves them as they are.
+        Makes the file that is served out of the published bytes, and those of the files that join them; None serves them as they are.
     to_onnx
         Makes ONNX of the published TorchScript, which is served instead where torch is installed at the import: a host without torch
         computes a copy of that repository. Without torch at the import the published file is kept.
@@ -145,7 +147,8 @@ class ModelSource:
     published: str = ""
     requirement: str | None = None
     member: str | None = None
-    convert: Callable[[bytes], bytes] | None = None
+    joined: tuple[str, ...] = ()
+    convert: Callable[..., bytes] | None = None
     to_onnx: Callable[[bytes], bytes] | None = None
     make: Callable[[], bytes] | None = None
     golden: Golden | None = None

@@ -171,12 +171,15 @@ def _served(application: Importable, source: ModelSource, files: Sequence[Path],
     if source.make is not None:
         return source.make(), f"{application.name} {application.version}"
     published, where = _published(application, source, files, cache)
-    return (published if source.convert is None else source.convert(published)), where
+    if source.convert is None:
+        return published, where
+    others = [_from_files(replace(source, sha256=sha256, requirement=None, member=None), files) for sha256 in source.joined]
+    return source.convert(published, *(content for content, _ in others)), ", ".join((where, *(name for _, name in others)))
 
 
 def _published(application: Importable, source: ModelSource, files: Sequence[Path], cache: Path | None) -> tuple[bytes, str]:
     """The published bytes, their digest compared, and where they came from."""
-    if files:
+    if files and (source.requirement is None or not _of_others(application, source, files)):
         return _from_files(source, files)
     if source.shipped is not None:
         return _from_files(source, [source.shipped])[0], f"{application.name} {application.version}"
@@ -187,6 +190,12 @@ def _published(application: Importable, source: ModelSource, files: Sequence[Pat
         )
     path = fetch_member(source.requirement, source.member, source.sha256, cache)
     return path.read_bytes(), f"{source.requirement}, {source.member}"
+
+
+def _of_others(application: Importable, source: ModelSource, files: Sequence[Path]) -> bool:
+    """Whether all files are weights of the application's other models: then those of this one are still to be had from the registry."""
+    others = {sha256 for other in application.sources for sha256 in (other.sha256, *other.joined) if sha256 != source.sha256}
+    return all(file.is_file() and file_digest(file) in others for file in files)
 
 
 def _from_files(source: ModelSource, files: Sequence[Path]) -> tuple[bytes, str]:

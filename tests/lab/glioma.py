@@ -1,0 +1,105 @@
+"""The shared glioma in four contrasts as DICOM series: as it lies, or in thick slices at an angle, with the head moved between series."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from inference.imaging.volume import Affine
+from inference.imaging.write_series import from_nifti, write_series
+from node.dicom.uid import derive_uid
+
+FILES = {"T1c": "t1c", "T1": "t1", "T2": "t2", "FLAIR": "fla"}
+HEADERS: Mapping[str, Mapping[str, Any]] = {
+    "T1c": {"EchoTime": "12", "RepetitionTime": "600", "ContrastBolusAgent": "Gadoterate"},
+    "T1": {"EchoTime": "12", "RepetitionTime": "600"},
+    "T2": {"EchoTime": "95", "RepetitionTime": "4500"},
+    "FLAIR": {"EchoTime": "120", "RepetitionTime": "9000", "InversionTime": "2500"},
+}
+"""What a scanner would say of each."""
+THICK_MM, PLANES, SIDE = 5, 34, 208
+"""Of the slices at an angle: how thick and how many, and millimetres along each side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slicing:
+    """How a series lies: its axes turned by degrees about x, y and z, and the head's motion since the first, degrees and mm."""
+
+    axes: tuple[float, float, float]
+    turned: tuple[float, float, float] = (0, 0, 0)
+    moved_mm: tuple[float, float, float] = (0, 0, 0)
+
+
+SLICINGS: Mapping[str, Slicing] = {
+    "T1c": Slicing(axes=(8, -3, 2)),
+    "T1": Slicing(axes=(12, 4, -3), turned=(2, -1, 3), moved_mm=(3, -2, 4)),
+    "T2": Slicing(axes=(-6, 2, 5), turned=(-3, 2, 1), moved_mm=(-4, 3, 2)),
+    "FLAIR": Slicing(axes=(5, -6, -4), turned=(1, 3, -2), moved_mm=(2, 5, -3)),
+}
+
+
+def contrasts(files: list[Path]) -> tuple[dict[str, NDArray[Any]], Affine]:
+    """The case's contrasts (Z, Y, X) by role, and where they lie."""
+    of = {path.name.partition(".")[0]: path for path in files}
+    read = {role: from_nifti(of[name]) for role, name in FILES.items()}
+    return {role: voxels for role, (voxels, _) in read.items()}, read["T1c"][1]
+
+
+def labels(files: list[Path]) -> NDArray[Any]:
+    """What a run of these networks marked elsewhere, (Z, Y, X): 1 core, 2 oedema, 4 enhancing."""
+    (path,) = (path for path in files if path.name == "seg_brats17.nii.gz")
+    return from_nifti(path)[0]
+
+
+def sliced(voxels: NDArray[Any], affine: Affine, slicing: Slicing) -> tuple[NDArray[np.int16], Affine]:
+    """Thick slices at an angle through a head that was moved: each the mean of what it is thick."""
+    middle = (affine @ (*((side - 1) / 2 for side in voxels.shape), 1))[:3]
+    axes = Rotation.from_euler("xyz", slicing.axes, degrees=True).as_matrix()
+    head = Rotation.from_euler("xyz", slicing.turned, degrees=True).as_matrix()
+    grid = np.eye(4)
+    grid[:3, :3] = axes[:, ::-1] * (THICK_MM, 1, 1)
+    grid[:3, 3] = middle - grid[:3, :3] @ ((PLANES - 1) / 2, (SIDE - 1) / 2, (SIDE - 1) / 2)
+    fine = grid @ np.diag([1 / THICK_MM, 1, 1, 1])
+    fine[:3, 3] -= (THICK_MM - 1) / 2 * axes[:, 2]
+    # where the head was: back from where it lies now
+    before = np.eye(4)
+    before[:3, :3] = head.T
+    before[:3, 3] = middle - head.T @ (middle + np.array(slicing.moved_mm))
+    within = np.linalg.inv(affine) @ before @ fine
+    seen = ndimage.affine_transform(
+        voxels.astype(np.float32), within[:3, :3], within[:3, 3], output_shape=(PLANES * THICK_MM, SIDE, SIDE), order=1
+    )
+    thick = seen.reshape(PLANES, THICK_MM, SIDE, SIDE).mean(axis=1)
+    return np.rint(np.maximum(thick, 0)).astype(np.int16), grid
+
+
+def series_of(
+    role: str, voxels: NDArray[Any], affine: Affine, folder: Path, *, patient: str = "P-GLIOMA", study: str = "a glioma"
+) -> list[Path]:
+    """One contrast as a scanner would send it, in the frame of reference of its study."""
+    study_uid = derive_uid("study", study)
+    said = {
+        "FrameOfReferenceUID": derive_uid("frame", study),
+        "SeriesNumber": list(FILES).index(role) + 1,
+        "BodyPartExamined": "BRAIN",
+        "ProtocolName": role,
+        "PatientAge": "045Y",
+        **HEADERS[role],
+    }
+    return write_series(
+        np.maximum(voxels, 0),
+        affine,
+        folder / role,
+        modality="MR",
+        study_uid=study_uid,
+        series_uid=derive_uid("series", study, role),
+        patient_id=patient,
+        patient_name="Doe^Jane",
+        series_description=role,
+        extra=said,
+    )
