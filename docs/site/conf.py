@@ -66,6 +66,7 @@ _PARTS = {
         "docs/howto/head-bleed",
         "docs/howto/left-ventricle",
         "docs/howto/lung-nodule",
+        "docs/howto/mr-glioma",
         "docs/howto/nodule-data",
         "docs/howto/restore",
     ],

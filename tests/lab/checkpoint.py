@@ -18,7 +18,7 @@ def written(
     places: Mapping[str, int] | None = None,
     **more: int | bytes,
 ) -> tuple[bytes, bytes]:
-    """The index and the data; `places` says another than where tensors lie, `more` are raw fields of the first entry by number ("field3")."""
+    """The index and the data; `places` says another place than that of a tensor, `more` are raw fields of the first entry ("field3")."""
     data = b"".join(np.ascontiguousarray(array).tobytes() for array in tensors.values())
     lengths = [array.nbytes for array in tensors.values()]
     lie = {name: sum(lengths[:number]) for number, name in enumerate(tensors)} | dict(places or {})

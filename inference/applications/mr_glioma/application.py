@@ -117,7 +117,10 @@ def _source(part: Part, view: View, data: str, index: str, golden: Golden) -> Mo
         attribution="brats17, University College London (Wang, Li, Ourselin and Vercauteren, arXiv 1709.00382, 2017)",
         config=(Path(__file__).parent / "models" / f"{model.name}.pbtxt").read_text(encoding="utf-8"),
         file="model.onnx",
-        published=f"taigw/brats17 on GitHub, model17/msnet_{part.value}32{_SUFFIXES[view]}_20000.ckpt, .data-00000-of-00001 and .index",
+        published=(
+            f"taigw/brats17 on GitHub, commit f56034f, model17/msnet_{part.value}32{_SUFFIXES[view]}_20000.ckpt, "
+            ".data-00000-of-00001 and .index"
+        ),
         convert=to_onnx,
         golden=golden,
     )

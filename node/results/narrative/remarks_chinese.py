@@ -51,6 +51,17 @@ REMARKS: Mapping[str, str] = {
     # mr-brain-structures
     "Research only, not for diagnosis. A published network whose classes are FreeSurfer's; how near its volumes are to a reader's was not "
     "measured.": "仅供研究，不得用于诊断。采用公开的网络，其分类与FreeSurfer一致；所得体积与阅片者测量的接近程度未经验证。",
+    # mr-glioma
+    "Research only, not for diagnosis. Nine published networks, trained on 285 gliomas before treatment (BraTS 2017); nobody knows what "
+    "they mark after an operation, of other tumours or lesions, and in children.": (
+        "仅供研究，不得用于诊断。采用九个公开的网络（以285例治疗前胶质瘤训练，BraTS 2017）；"
+        "术后、其他肿瘤或病变以及儿童的标注结果未经验证。"
+    ),
+    "Computed at 1 mm in tiles of {slices_in} slices, {slices_out} of them kept, up to {tiles} to a call. The networks normalise by the "
+    "statistics of a call's tiles: these sizes are part of the result, as is the noise around the brain (seed {seed}).": (
+        "按1 mm分块计算，每块{slices_in}层，保留其中{slices_out}层，每次调用至多{tiles}块。网络按每次调用内各块的统计量归一化："
+        "这些尺寸以及脑外的噪声（种子{seed}）均影响结果。"
+    ),
     # hippocampus
     "The images do not say which side they show: left and right cannot be told apart.": "图像信息未标明侧别，无法区分左、右侧。",
     # bright-lesion

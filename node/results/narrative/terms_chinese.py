@@ -148,6 +148,7 @@ TERMS: Mapping[str, Mapping[str, str]] = {
     },
     "NCIt": {
         "C41144": "密度",
+        "C113842": "强化病灶",
     },
     "RADLEX": {
         "RID50151": "实性结节",
@@ -220,6 +221,9 @@ LABELS: Mapping[str, str] = {
     "extra-axial haemorrhage": "脑外出血",
     "intraventricular haemorrhage": "脑室内出血",
     "oedema": "水肿",
+    "whole tumour with oedema": "全肿瘤（含水肿）",
+    "tumour core": "肿瘤核心",
+    "enhancing tumour": "强化肿瘤",
     "Grad-CAM": "Grad-CAM",
     "Occlusion sensitivity": "遮挡敏感度",
 }
@@ -237,6 +241,7 @@ NOUNS: Mapping[str, str] = {
     "mr-brain": "颅内容积",
     "mr-brain-structures": "脑深部结构",
     "mr-denoise": "头部MR降噪",
+    "mr-glioma": "胶质瘤",
     "mr-register": "MR前后对比",
 }
 """What the applications that come with hilum are about, by their names."""

@@ -18,6 +18,7 @@ BUILT_IN = (
     "mr-brain",
     "mr-brain-structures",
     "mr-denoise",
+    "mr-glioma",
     "mr-register",
 )
 

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_the_checksum_is_castagnolis() -> None:
         (b"\x08\x01", {"field4": 92}, "another is damaged, or the data belong to another index"),
     ],
 )
-def test_what_is_not_read_is_refused_by_what_it_is(header: bytes, more: dict[str, int | bytes], said: str) -> None:
+def test_what_is_not_read_is_refused_by_what_it_is(header: bytes, more: dict[str, Any], said: str) -> None:
     """Several files, another byte order, text, parts of tensors, places that are none, unknown shapes, somebody else's bytes."""
     index, data = written(TENSORS, header=header, **more)
     with pytest.raises(UnreadableModel, match=said):
