@@ -92,4 +92,5 @@ def _without(subject: VolumeSet, role: str) -> VolumeSet:
         volumes={name: volume for name, volume in subject.volumes.items() if name != role},
         priors=tuple(name for name in subject.priors if name != role),
         motions={name: motion for name, motion in subject.motions.items() if name != role},
+        own_grids=tuple(name for name in subject.own_grids if name != role),
     )

@@ -293,8 +293,6 @@ def _roles(application: Application) -> list[str]:
         of = {one.name for one in roles if not one.prior_of}
         if role.prior_of and role.prior_of not in of:
             problems.append(f'role "{role.name}" is the prior of "{role.prior_of}", which is no role of the study')
-        if role.own_grid and role.motion is not None:
-            problems.append(f'role "{role.name}" stays on its own grid, and has a motion')
         if role.motion is not None and not (role.motion.max_mm > 0 and role.motion.max_degrees > 0):
             problems.append(f'role "{role.name}": a motion is bounded by more than 0 mm and 0 degrees')
         if role.accepts is not None:

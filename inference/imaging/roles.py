@@ -49,7 +49,8 @@ class RolePlace:
     motion
         How far a volume of another frame of reference may be moved; None: it has to lie in the reference's.
     own_grid
-        The application gets it on its own grid, in its own patient coordinates, wherever it lies.
+        The application gets it on its own grid: with a motion brought to where the reference lies, else in its own patient coordinates,
+        wherever that is.
     """
 
     name: str
@@ -133,15 +134,19 @@ def _covered(reference: Volume, moving: Volume, matrix: Affine) -> float:
 
 
 def on_one_grid(subject: VolumeSet) -> VolumeSet:
-    """The volumes as an application gets them: on straight and even grids, and those with a motion on the reference's.
+    """The volumes as an application gets them: on straight and even grids, those with a motion on the reference's, or there on their own.
 
     Between voxels values are interpolated linearly; where a volume does not reach stands its least value.
     """
     upright = {role: volume if (made := straightened(volume)) is None else made.volume for role, volume in subject.volumes.items()}
     reference = next(iter(upright.values()))
     for role, motion in subject.motions.items():
-        upright[role] = _onto(reference, upright[role], motion)
+        upright[role] = (_there if role in subject.own_grids else _onto)(reference, upright[role], motion)
     return replace(subject, volumes=upright)
+
+
+def _there(reference: Volume, moving: Volume, motion: Affine) -> Volume:
+    return replace(moving, affine=motion @ moving.affine, frame_of_reference_uid=reference.frame_of_reference_uid, sources=())
 
 
 def _onto(reference: Volume, moving: Volume, motion: Affine) -> Volume:

@@ -79,16 +79,19 @@ class VolumeSet(_OfReference):
     ----------
     volumes
         By role, in the manifest's order; one that is optional and was not there, or did not fit, is missing. They are as acquired until
-        they are analysed: then those in `motions` are on the reference's grid, and name no sources.
+        they are analysed: then those in `motions` lie where the reference does, on its grid or on their own, and name no sources.
     priors
         The roles whose volume is of an earlier study.
     motions
-        Of each role that is brought onto the reference's grid: (4, 4), from its patient coordinates to the reference's (mm, LPS).
+        Of each role that is brought to the reference's place: (4, 4), from its patient coordinates to the reference's (mm, LPS).
+    own_grids
+        Those of them that keep their own voxels there, and are not resampled.
     """
 
     volumes: Mapping[str, Volume]
     priors: tuple[str, ...] = ()
     motions: Mapping[str, Affine] = field(default_factory=dict)
+    own_grids: tuple[str, ...] = ()
 
     def __getitem__(self, role: str) -> Volume:
         return self.volumes[role]

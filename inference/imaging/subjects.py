@@ -284,7 +284,7 @@ def _in_roles(
     for place in (one for one in others if reading.filled(one.name)):
         try:
             volume = reading.volume(place, first)
-            if not place.own_grid:
+            if place.motion is not None or not place.own_grid:
                 motions[place.name], said = motion_onto(reference, volume, place)
                 reading.remarks += said
             volumes[place.name] = volume
@@ -293,7 +293,10 @@ def _in_roles(
                 raise (UnfitPrior(f"the {place.name}: {unfit}") if place.prior_of else unfit) from unfit
             reading.remarks.append(left_out(place.name, unfit))
     subject = VolumeSet(
-        volumes=volumes, priors=tuple(place.name for place in others if place.prior_of and place.name in volumes), motions=motions
+        volumes=volumes,
+        priors=tuple(place.name for place in others if place.prior_of and place.name in volumes),
+        motions=motions,
+        own_grids=tuple(place.name for place in others if place.own_grid and place.name in motions),
     )
     remarks = reading.said(subject)
     if takes is Takes.VOLUMES:  # of a pair everybody knows

@@ -68,6 +68,19 @@ _MOTION = RigidMotion(max_mm=30, max_degrees=25, always=True)
 _SERIES = Accepts(modality=("MR",), min_slices=15, max_spacing_mm=7.0, max_thickness_mm=7.0, min_extent_mm=100)
 
 
+_EXPECTED = {
+    "T1": Expects(part=BodyPart.HEAD, contrast=Contrast.T1, native=True),
+    "T2": Expects(part=BodyPart.HEAD),
+    "FLAIR": Expects(part=BodyPart.HEAD, contrast=Contrast.FLAIR),
+}
+"""Of what is brought to T1c, which results lie on: the contrast medium's images are the finest, as a rule."""
+
+
+def _role(name: str, expects: Expects) -> Role:
+    """On its own grid: what is thick would be blurred once more on other thick slices."""
+    return Role(name=name, motion=_MOTION, own_grid=True, accepts=_SERIES, expects=expects)
+
+
 def analyse(volumes: VolumeSet, infer: Infer) -> Findings:
     """Mark a glioma's parts, and measure them.
 
@@ -208,11 +221,5 @@ APPLICATION = Application(
     analyse=analyse,
     expects=Expects(part=BodyPart.HEAD, contrast=Contrast.T1),
     sources=(*SOURCES, *MR_BRAIN.sources),
-    # the contrast medium's images are the finest, as a rule: results lie on them
-    roles=(
-        Role(name="T1c"),
-        Role(name="T1", motion=_MOTION, accepts=_SERIES, expects=Expects(part=BodyPart.HEAD, contrast=Contrast.T1, native=True)),
-        Role(name="T2", motion=_MOTION, accepts=_SERIES, expects=Expects(part=BodyPart.HEAD)),
-        Role(name="FLAIR", motion=_MOTION, accepts=_SERIES, expects=Expects(part=BodyPart.HEAD, contrast=Contrast.FLAIR)),
-    ),
+    roles=(Role(name="T1c"), *(_role(name, expects) for name, expects in _EXPECTED.items())),
 )
