@@ -72,13 +72,13 @@ def read_tensor_bundle(index: bytes, data: bytes, where: str) -> dict[str, NDArr
 def _places(index: bytes, most: int) -> Iterator[tuple[str, _Place]]:
     if len(index) < _FOOTER or struct.unpack("<Q", index[-8:])[0] != _MAGIC:
         raise ValueError("it does not end as a sorted table does")
-    footer = _Reader(index[-_FOOTER:-8])
+    footer = _FromFront(index[-_FOOTER:-8])
     footer.varint(), footer.varint()  # of the table's own notes, which nothing needs
     blocks = _block(index, footer.varint(), footer.varint())
     header = False
     before = None
     for _, handle in _entries(blocks):
-        of = _Reader(handle)
+        of = _FromFront(handle)
         for key, value in _entries(_block(index, of.varint(), of.varint())):
             if before is not None and key <= before:
                 raise ValueError("its names are not sorted")
@@ -110,7 +110,7 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
     end = len(block) - 4 * (restarts + 1)
     if end < 0:
         raise ValueError("a block has more marks than bytes")
-    reader, key = _Reader(block[:end]), b""
+    reader, key = _FromFront(block[:end]), b""
     while not reader.done:
         shared, more, size = reader.varint(), reader.varint(), reader.varint()
         if shared > len(key):
@@ -161,7 +161,7 @@ class _Fields:
 
 
 def _fields(message: bytes) -> _Fields:
-    found, reader = _Fields(), _Reader(message)
+    found, reader = _Fields(), _FromFront(message)
     while not reader.done:
         number, kind = divmod(reader.varint(), 8)
         if kind == _VARINT:
@@ -177,7 +177,7 @@ def _fields(message: bytes) -> _Fields:
     return found
 
 
-class _Reader:
+class _FromFront:
     """Bytes, from front to back."""
 
     def __init__(self, content: bytes) -> None:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from inference.applications.mr_glioma.network import INPUT, OUTPUT
-from inference.applications.mr_glioma.reading import Part
+from inference.applications.mr_glioma.reading import TumourPart
 from inference.engines.port import ModelRef, Tensors
 from inference.imaging.volume import Affine
 from inference.imaging.write_series import from_nifti, write_series
@@ -40,7 +40,7 @@ class Slicing:
 
 BRIGHT = 4
 """Standard deviations above the mean, which noise does not reach by much."""
-RADII = {Part.WHOLE: 14, Part.CORE: 9, Part.ENHANCING: 5}
+RADII = {TumourPart.WHOLE: 14, TumourPart.CORE: 9, TumourPart.ENHANCING: 5}
 """Of the drawn tumour's parts, mm."""
 
 SLICINGS: Mapping[str, Slicing] = {
@@ -121,14 +121,14 @@ def by_brightness(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
     return {OUTPUT: np.stack([np.where(inside, -4, 4), np.where(inside, 4, -4)], axis=1).astype(np.float32)}
 
 
-def drawn(*, tumour: bool = True) -> tuple[dict[str, NDArray[np.int16]], dict[Part, NDArray[np.bool_]]]:
+def drawn(*, tumour: bool = True) -> tuple[dict[str, NDArray[np.int16]], dict[TumourPart, NDArray[np.bool_]]]:
     """A brain with nothing around it at 1 mm, (Z, Y, X), with a ball of oedema, one of core in it, and one that is lit up in that."""
     z, y, x = np.mgrid[:130, :150, :120]
     brain = ((z - 64) / 58) ** 2 + ((y - 75) / 68) ** 2 + ((x - 59) / 54) ** 2 < 1
     random = np.random.default_rng(4)
     balls = {part: (z - 70) ** 2 + (y - 90) ** 2 + (x - 80) ** 2 < radius**2 for part, radius in RADII.items()}
     made = {}
-    for role, part in (("T1c", Part.ENHANCING), ("T1", None), ("T2", Part.CORE), ("FLAIR", Part.WHOLE)):
+    for role, part in (("T1c", TumourPart.ENHANCING), ("T1", None), ("T2", TumourPart.CORE), ("FLAIR", TumourPart.WHOLE)):
         values = random.integers(90, 111, brain.shape)
         if tumour and part is not None:
             values[balls[part]] = 900

@@ -11,7 +11,7 @@ from inference.applications.mr_brain import APPLICATION as MR_BRAIN
 from inference.applications.mr_brain.extraction import BOUNDING_BOX, BRAIN
 from inference.applications.mr_glioma.network import SLICES_IN, SLICES_OUT, to_onnx
 from inference.applications.mr_glioma.preparing import brain_in, contrasts_on, grid_of
-from inference.applications.mr_glioma.reading import MODELS, SEED, TILES, Part, Tumour, View, model_of, read_tumour
+from inference.applications.mr_glioma.reading import MODELS, SEED, TILES, Direction, Tumour, TumourPart, model_of, read_tumour
 from inference.applications.port import (
     Accepts,
     Application,
@@ -37,7 +37,7 @@ ENHANCING_LESION = Code("C113842", "NCIt", "Enhancing Lesion")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
+class _PartTold:
     """How a part of a tumour is told."""
 
     label: str
@@ -47,9 +47,9 @@ class _Told:
 
 _TOLD = {
     # what differs from a healthy brain, with the oedema: no code says that, and a neoplasm it is not
-    Part.WHOLE: _Told(label="whole tumour with oedema", type=codes.LESION, rgb=(90, 200, 110)),
-    Part.CORE: _Told(label="tumour core", type=codes.NEOPLASM, rgb=(240, 200, 60)),
-    Part.ENHANCING: _Told(label="enhancing tumour", type=ENHANCING_LESION, rgb=(220, 50, 50)),
+    TumourPart.WHOLE: _PartTold(label="whole tumour with oedema", type=codes.LESION, rgb=(90, 200, 110)),
+    TumourPart.CORE: _PartTold(label="tumour core", type=codes.NEOPLASM, rgb=(240, 200, 60)),
+    TumourPart.ENHANCING: _PartTold(label="enhancing tumour", type=ENHANCING_LESION, rgb=(220, 50, 50)),
 }
 
 GRADE = say(
@@ -117,10 +117,10 @@ def _volume(volumes: VolumeSet, segment: Segment) -> Measurement:
     return Measurement(name=codes.VOLUME, value=volume_cm3, unit=codes.CUBIC_CENTIMETRE, segment=segment.label)
 
 
-_SUFFIXES = {View.AXIAL: "", View.SAGITTAL: "sg", View.CORONAL: "cr"}
+_SUFFIXES = {Direction.AXIAL: "", Direction.SAGITTAL: "sg", Direction.CORONAL: "cr"}
 
 
-def _source(part: Part, view: View, data: str, index: str, golden: Golden) -> ModelSource:
+def _source(part: TumourPart, view: Direction, data: str, index: str, golden: Golden) -> ModelSource:
     model = model_of(part, view)
     return ModelSource(
         model=model,
@@ -141,64 +141,64 @@ def _source(part: Part, view: View, data: str, index: str, golden: Golden) -> Mo
 
 SOURCES = (
     _source(
-        Part.WHOLE,
-        View.AXIAL,
+        TumourPart.WHOLE,
+        Direction.AXIAL,
         "393da1a13ad95ccd87a6f26045285d94554b74d2c7f0d2c2c7561b3da024b55e",
         "4574252fe1a4d2ccea55842734b814c4a05f99955742aa527f7a21bf924dd528",
         Golden(shape=(2, 4, 19, 32, 32), mean=-5.05965, deviation=2.35216),
     ),
     _source(
-        Part.WHOLE,
-        View.SAGITTAL,
+        TumourPart.WHOLE,
+        Direction.SAGITTAL,
         "4eaff6d554d5bd6f01c63f0b2030c79c0963570412176c8a9bc76c81a6eb6c5c",
         "f763aa1eafc8d666e7c8ac6d75a252b8474fa78d60140fef793a81ecaf829bd7",
         Golden(shape=(2, 4, 19, 32, 32), mean=-3.88287, deviation=2.85907),
     ),
     _source(
-        Part.WHOLE,
-        View.CORONAL,
+        TumourPart.WHOLE,
+        Direction.CORONAL,
         "a748e1127ec7447d6c0b3d0b468d38d854aedf09bed2dddeda58969c448b150a",
         "d79007173a669a9c360c23c66586bf0a1bc69f0573c18274ded70fb2417db2ff",
         Golden(shape=(2, 4, 19, 32, 32), mean=-4.47943, deviation=2.06541),
     ),
     _source(
-        Part.CORE,
-        View.AXIAL,
+        TumourPart.CORE,
+        Direction.AXIAL,
         "0a2763fcaef73cb394bc20aa0d8ff8554114ee2e0a3f420ea3ec558db0dce673",
         "a1cb2d8df92084421f5e7a3c255bd84cb00e09f1231716ec08009adb773eebea",
         Golden(shape=(2, 4, 19, 32, 32), mean=-4.27442, deviation=4.57547),
     ),
     _source(
-        Part.CORE,
-        View.SAGITTAL,
+        TumourPart.CORE,
+        Direction.SAGITTAL,
         "8ab3ea118d70f5bf118760e049f99c88b0395b5186e0dcbd7d37c89f6ff05291",
         "6d3e82f1178e99de08e3efa9d05294939adf84f7638119a600ab253ba9d6dab1",
         Golden(shape=(2, 4, 19, 32, 32), mean=-5.06262, deviation=2.43622),
     ),
     _source(
-        Part.CORE,
-        View.CORONAL,
+        TumourPart.CORE,
+        Direction.CORONAL,
         "8a59c62db9f195a6a46730f1a6a04a5c286909d14774b843565c9cfc051b41af",
         "7da432ab8fd3e7997de59037c4d2ed9855a1490b7f1dbf07dd967536bb645fa5",
         Golden(shape=(2, 4, 19, 32, 32), mean=-4.14361, deviation=5.33868),
     ),
     _source(
-        Part.ENHANCING,
-        View.AXIAL,
+        TumourPart.ENHANCING,
+        Direction.AXIAL,
         "d866879ddd0550bc645f8bedb927e2da56731501c05e9aa0e1c44eb94b6dff05",
         "a33b35d20dc23e2f6f8d13f8201a9df6f8eda94476cfa6fd25c9825da563b9d0",
         Golden(shape=(2, 4, 19, 32, 32), mean=-2.74802, deviation=4.32122),
     ),
     _source(
-        Part.ENHANCING,
-        View.SAGITTAL,
+        TumourPart.ENHANCING,
+        Direction.SAGITTAL,
         "5d9954f4ec8005fab91b22db501a83c5e0fd534f528dc16c535de3c3479ecba6",
         "91e8cfafaa6c528a76e705d945b1b49de608d7def5d66a3794b8cd0b4ec92205",
         Golden(shape=(2, 4, 19, 32, 32), mean=-7.44793, deviation=2.42985),
     ),
     _source(
-        Part.ENHANCING,
-        View.CORONAL,
+        TumourPart.ENHANCING,
+        Direction.CORONAL,
         "ccb54c2a7ed6d753c58b3d5e88539592b214376189d4718bf7f850dfaac385f3",
         "1aa274598fb3739ecc14c3267a42c69de711025351236dbf71515cc956fb1037",
         Golden(shape=(2, 4, 19, 32, 32), mean=-5.17628, deviation=2.91988),

@@ -40,7 +40,7 @@ _EDGES = 2
 """What voxels have in common, at most: faces and edges, 18 neighbours."""
 
 
-class Part(StrEnum):
+class TumourPart(StrEnum):
     """What a network tells from the rest."""
 
     WHOLE = "wt"
@@ -48,7 +48,7 @@ class Part(StrEnum):
     ENHANCING = "en"
 
 
-class View(StrEnum):
+class Direction(StrEnum):
     """Along which axis a network steps."""
 
     AXIAL = "axial"
@@ -56,19 +56,19 @@ class View(StrEnum):
     CORONAL = "coronal"
 
 
-_AXES = {View.AXIAL: (0, 1, 2), View.SAGITTAL: (2, 0, 1), View.CORONAL: (1, 0, 2)}
+_AXES = {Direction.AXIAL: (0, 1, 2), Direction.SAGITTAL: (2, 0, 1), Direction.CORONAL: (1, 0, 2)}
 """Axes of the volume (z, y, x) as slices, rows and columns."""
-_LEAST_SIDES = {View.AXIAL: (180, 160), View.SAGITTAL: (160, 180), View.CORONAL: (160, 160)}
+_LEAST_SIDES = {Direction.AXIAL: (180, 160), Direction.SAGITTAL: (160, 180), Direction.CORONAL: (160, 160)}
 _LEAST_SIDE_OF_CROP = 96
 _MULTIPLE = 4
 
 
-def model_of(part: Part, view: View) -> ModelRef:
+def model_of(part: TumourPart, view: Direction) -> ModelRef:
     """The network of a part and a view."""
     return ModelRef(name=f"brats17_{part.value}_{view.value}")
 
 
-MODELS = tuple(model_of(part, view) for part in Part for view in View)
+MODELS = tuple(model_of(part, view) for part in TumourPart for view in Direction)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,9 +79,9 @@ class Tumour:
     core: Mask
     enhancing: Mask
 
-    def of(self, part: Part) -> Mask:
+    def of(self, part: TumourPart) -> Mask:
         """One of them."""
-        return {Part.WHOLE: self.whole, Part.CORE: self.core, Part.ENHANCING: self.enhancing}[part]
+        return {TumourPart.WHOLE: self.whole, TumourPart.CORE: self.core, TumourPart.ENHANCING: self.enhancing}[part]
 
 
 def read_tumour(contrasts: Mapping[str, NDArray[Any]], brain: Mask, infer: Infer) -> Tumour:
@@ -97,15 +97,15 @@ def read_tumour(contrasts: Mapping[str, NDArray[Any]], brain: Mask, infer: Infer
     box = _box_of(brain, brain.shape)
     seen = np.stack([_normalised(contrasts[name][box], brain[box], number) for number, name in enumerate(CONTRASTS)])
     core, enhancing = (np.zeros(seen.shape[1:], dtype=np.bool_) for _ in range(2))
-    whole = _parts_above(_closed(_marked(seen, Part.WHOLE, infer)), LEAST_WHOLE)
+    whole = _parts_above(_closed(_marked(seen, TumourPart.WHOLE, infer)), LEAST_WHOLE)
     if whole.any():
         at = _box_of(whole, whole.shape)
-        core[at] = _largest_two(_closed(_marked(seen[(slice(None), *at)], Part.CORE, infer)))
+        core[at] = _largest_two(_closed(_marked(seen[(slice(None), *at)], TumourPart.CORE, infer)))
     if core.any():
         at = _box_of(core, core.shape)
-        enhancing[at] = _marked(seen[(slice(None), *at)], Part.ENHANCING, infer)
+        enhancing[at] = _marked(seen[(slice(None), *at)], TumourPart.ENHANCING, infer)
     found = together(whole, core, enhancing)
-    whole, core, enhancing = (_in_box(found.of(part), box, brain.shape) for part in Part)
+    whole, core, enhancing = (_in_box(found.of(part), box, brain.shape) for part in TumourPart)
     return Tumour(whole=whole, core=core, enhancing=enhancing)
 
 
@@ -120,18 +120,18 @@ def together(whole: Mask, core: Mask, enhancing: Mask) -> Tumour:
     return Tumour(whole=(whole & within) | inside, core=inside, enhancing=lit)
 
 
-def probability(seen: Floats, part: Part, infer: Infer) -> Floats:
+def probability(seen: Floats, part: TumourPart, infer: Infer) -> Floats:
     """(Z, Y, X) the mean of three views' probabilities, of contrasts (4, Z, Y, X)."""
     total: Floats = np.zeros(seen.shape[1:], dtype=np.float32)
-    for number, view in enumerate(View):
+    for number, view in enumerate(Direction):
         axes = _AXES[view]
         turned = seen.transpose(0, *(axis + 1 for axis in axes))
         found = _of_view(turned, model_of(part, view), _sides(part, view, turned.shape[2:]), infer, number)
-        total += found.transpose(np.argsort(axes)) / np.float32(len(View))
+        total += found.transpose(np.argsort(axes)) / np.float32(len(Direction))
     return total
 
 
-def _marked(seen: Floats, part: Part, infer: Infer) -> Mask:
+def _marked(seen: Floats, part: TumourPart, infer: Infer) -> Mask:
     return probability(seen, part, infer) > 0.5
 
 
@@ -149,9 +149,9 @@ def _noise(shape: tuple[int, ...], *number: int) -> Floats:
     return np.random.default_rng((SEED, *number)).standard_normal(shape, dtype=np.float32)
 
 
-def _sides(part: Part, view: View, sides: tuple[int, ...]) -> tuple[int, int]:
+def _sides(part: TumourPart, view: Direction, sides: tuple[int, ...]) -> tuple[int, int]:
     """Rows and columns of a tile: at least as many as the authors feed, and multiples of what the network halves."""
-    least = _LEAST_SIDES[view] if part is Part.WHOLE else (_LEAST_SIDE_OF_CROP, _LEAST_SIDE_OF_CROP)
+    least = _LEAST_SIDES[view] if part is TumourPart.WHOLE else (_LEAST_SIDE_OF_CROP, _LEAST_SIDE_OF_CROP)
     rows, columns = (max(low, -(-side // _MULTIPLE) * _MULTIPLE) for low, side in zip(least, sides, strict=True))
     return rows, columns
 

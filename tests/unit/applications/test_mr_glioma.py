@@ -19,7 +19,7 @@ from inference.applications.mr_glioma import APPLICATION
 from inference.applications.mr_glioma.application import ENHANCING_LESION
 from inference.applications.mr_glioma.network import CONTRASTS, INPUT, to_onnx
 from inference.applications.mr_glioma.preparing import NoBrainInContrasts, grid_of
-from inference.applications.mr_glioma.reading import MODELS, TILES, Part, View, model_of, read_tumour, together
+from inference.applications.mr_glioma.reading import MODELS, TILES, Direction, TumourPart, model_of, read_tumour, together
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import WrongWeights
 from inference.engines.golden import check_golden
@@ -35,7 +35,7 @@ from tests.unit.applications.conftest import ORIENTATIONS, OneByOne, turned_volu
 
 WEIGHTS = "weights/brats17"
 STRAIGHT = ((0, 1, 2), (False, False, False))
-SUFFIXES = {View.AXIAL: "ax", View.SAGITTAL: "sg", View.CORONAL: "cr"}
+SUFFIXES = {Direction.AXIAL: "ax", Direction.SAGITTAL: "sg", Direction.CORONAL: "cr"}
 
 # ---- the networks
 
@@ -201,8 +201,8 @@ def test_the_publishers_numbers(engine: EmbeddedEngine, real: Callable[[str], li
     with np.load(path) as arrays:
         oracle = dict(arrays)
     tiles = (oracle["input_int8"].astype(np.float32) / float(oracle["input_divisor"])).transpose(0, 4, 1, 2, 3)
-    for part in Part:
-        for view in View:
+    for part in TumourPart:
+        for view in Direction:
             answer = engine.infer(model_of(part, view), {INPUT: np.ascontiguousarray(tiles)})["LOGITS"]
             expected = oracle[f"logits_{part.value}_{SUFFIXES[view]}"].transpose(0, 4, 1, 2, 3)
             assert np.abs(expected).max() > 5
@@ -220,7 +220,7 @@ def test_every_network_sees_all_of_the_brain_in_its_own_direction() -> None:
     brain = contrasts["T1"] > 0
     seen: dict[str, list[NDArray[np.float32]]] = {}
 
-    def one_view(view: View) -> OneByOne:
+    def one_view(view: Direction) -> OneByOne:
         def infer(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
             seen.setdefault(model.name, []).append(tensors[INPUT][:, :, 0, 0, :3].copy())
             assert 1 <= len(tensors[INPUT]) <= TILES
@@ -230,9 +230,9 @@ def test_every_network_sees_all_of_the_brain_in_its_own_direction() -> None:
 
         return OneByOne(infer)
 
-    for view in View:
+    for view in Direction:
         found = read_tumour(contrasts, brain, one_view(view))
-        for part in Part:
+        for part in TumourPart:
             mask = found.of(part)
             assert 2 * (mask & balls[part]).sum() / (mask.sum() + balls[part].sum()) > 0.97, (view, part)
     assert set(seen) == {model.name for model in MODELS}
@@ -271,8 +271,8 @@ def test_nothing_bright_is_no_tumour() -> None:
         return by_brightness(model, tensors)
 
     found = read_tumour(contrasts, contrasts["T1"] > 0, OneByOne(infer))
-    assert not any(found.of(part).any() for part in Part)
-    assert asked == {model_of(Part.WHOLE, view) for view in View}
+    assert not any(found.of(part).any() for part in TumourPart)
+    assert asked == {model_of(TumourPart.WHOLE, view) for view in Direction}
 
 
 # ---- what is said
@@ -301,7 +301,7 @@ def test_the_parts_of_a_tumour_are_marked_on_the_voxels_that_came_in(axes: tuple
     whole, core, enhancing = (one.mask for one in findings.segments)
     assert not (core & ~whole).any()
     assert not (enhancing & ~core).any()
-    for part, one, measured in zip(Part, findings.segments, findings.measurements, strict=True):
+    for part, one, measured in zip(TumourPart, findings.segments, findings.measurements, strict=True):
         drawn_there = turned_volume(balls[part].astype(np.int16), 1.0, axes, flips, "MR").voxels > 0
         assert 2 * (one.mask & drawn_there).sum() / (one.mask.sum() + drawn_there.sum()) > 0.97
         assert measured.value == pytest.approx(int(balls[part].sum()) / 1000, rel=0.03)
@@ -366,7 +366,7 @@ def test_a_brain_in_its_head_is_found_by_the_network_of_mr_brain() -> None:
     findings = said(volumes_of(head, *STRAIGHT), OneByOne(infer))
     assert asked[:2] == [BOUNDING_BOX, BRAIN]
     whole = findings.segments[0].mask[20:-20, 20:-20, 20:-20]
-    assert 2 * (whole & balls[Part.WHOLE]).sum() / (whole.sum() + balls[Part.WHOLE].sum()) > 0.95
+    assert 2 * (whole & balls[TumourPart.WHOLE]).sum() / (whole.sum() + balls[TumourPart.WHOLE].sum()) > 0.95
     asked.clear()
     said(volumes_of(contrasts, *STRAIGHT), OneByOne(infer))
     assert not {BOUNDING_BOX, BRAIN} & set(asked)
