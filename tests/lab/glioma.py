@@ -1,5 +1,6 @@
 """The shared glioma in four contrasts as DICOM series: as it lies, or in thick slices at an angle, with the head moved between series."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,11 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from inference.applications.mr_glioma import APPLICATION
 from inference.applications.mr_glioma.network import INPUT, OUTPUT
 from inference.applications.mr_glioma.reading import TumourPart
+from inference.engines.file_import import ModelFile, Source, import_weights
 from inference.engines.port import ModelRef, Tensors
 from inference.imaging.volume import Affine
 from inference.imaging.write_series import from_nifti, write_series
@@ -40,6 +44,8 @@ class Slicing:
 
 BRIGHT = 4
 """Standard deviations above the mean, which noise does not reach by much."""
+CHANNELS = {"wt": 0, "tc": 3, "en": 2}
+"""Which of the contrasts each part of the drawn tumour is bright on."""
 RADII = {TumourPart.WHOLE: 14, TumourPart.CORE: 9, TumourPart.ENHANCING: 5}
 """Of the drawn tumour's parts, mm."""
 
@@ -116,7 +122,7 @@ def series_of(
 def by_brightness(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
     """Networks that go by what is far brighter than the brain: whole tumour on FLAIR, core on T2, and on T1c what takes up the medium."""
     tiles = tensors[INPUT]
-    channel = {"wt": 0, "tc": 3, "en": 2}[model.name.split("_")[1]]
+    channel = CHANNELS[model.name.split("_")[1]]
     inside = tiles[:, channel, 4:15] > BRIGHT
     return {OUTPUT: np.stack([np.where(inside, -4, 4), np.where(inside, 4, -4)], axis=1).astype(np.float32)}
 
@@ -134,3 +140,45 @@ def drawn(*, tumour: bool = True) -> tuple[dict[str, NDArray[np.int16]], dict[Tu
             values[balls[part]] = 900
         made[role] = np.where(brain, values, 0).astype(np.int16)
     return made, balls
+
+
+def stand_ins(repository: Path) -> None:
+    """A repository of models that are called as the networks of mr-glioma, and go by brightness."""
+    for model in APPLICATION.models:
+        of_glioma = model.name.startswith("brats17")
+        content = _by_brightness_in_onnx(model.name) if of_glioma else _all_of_it_in_onnx()
+        config = next(source.config for source in APPLICATION.sources if source.model == model)
+        config = config.replace('backend: "pytorch"', 'backend: "onnxruntime"')
+        said = ModelFile(name=model.name, version=1, licence="made", attribution="made", config=config, golden_shape=_GOLDEN[of_glioma])
+        source = Source(file="model.onnx", weights=content, published_sha256=hashlib.sha256(content).hexdigest(), where="made")
+        import_weights(source, said, repository)
+
+
+_GOLDEN = {True: (1, 4, 19, 8, 8), False: (1, 1, 8, 8, 8)}
+
+
+def _by_brightness_in_onnx(name: str) -> bytes:
+    channel = CHANNELS[name.split("_")[1]]
+    bounds = {"starts": [channel, 4], "ends": [channel + 1, 15], "axes": [1, 2]}
+    constants = [numpy_helper.from_array(np.array(values, dtype=np.int64), at) for at, values in bounds.items()]
+    nodes = [
+        helper.make_node("Slice", [INPUT, *bounds], ["seen"]),
+        helper.make_node("Sub", ["seen", "bright"], ["inside"]),
+        helper.make_node("Neg", ["inside"], ["outside"]),
+        helper.make_node("Concat", ["outside", "inside"], [OUTPUT], axis=1),
+    ]
+    constants.append(numpy_helper.from_array(np.array(BRIGHT, dtype=np.float32), "bright"))
+    shapes = ((INPUT, ("n", 4, 19, "r", "c")), (OUTPUT, ("n", 2, 11, "r", "c")))
+    return _model(nodes, shapes, constants)
+
+
+def _all_of_it_in_onnx() -> bytes:
+    nodes = [helper.make_node("Concat", ["INPUT__0", "INPUT__0"], ["OUTPUT__0"], axis=1)]
+    return _model(nodes, (("INPUT__0", (1, 1, "z", "y", "x")), ("OUTPUT__0", (1, 2, "z", "y", "x"))), [])
+
+
+def _model(nodes: list[Any], shapes: tuple[tuple[str, tuple[Any, ...]], ...], constants: list[Any]) -> bytes:
+    given, answered = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes)
+    graph = helper.make_graph(nodes, "made", [given], [answered], constants)
+    content: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    return content
