@@ -67,9 +67,10 @@ def test_out_of_order_one_late_and_one_sent_again(tmp_path: Path) -> None:
     assert _images(second) - _images(first) == {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in more}
     reports = [path for path in (tmp_path / "results").rglob("*.dcm") if dcmread(path).Modality == "SR"]
     numbers = [number for path in reports for number, _ in report.numbers(path, VOLUME)]
-    for part in TumourPart:
+    # the smallest ball lies on two slices or three: of what size it looks there says how they were laid
+    for part in (TumourPart.WHOLE, TumourPart.CORE):
         drawn_cm3 = float(balls[part].sum()) / 1000
-        assert any(number == pytest.approx(drawn_cm3, rel=0.25) for number in numbers), (part, numbers)
+        assert any(number == pytest.approx(drawn_cm3, rel=0.1) for number in numbers), (part, numbers)
 
 
 def _images(mask: Dataset) -> set[str]:
