@@ -62,10 +62,9 @@ class NamedGraph:
         del self._layers[key]
         return array
 
-    def weight(self, key: str, turned: NDArray[Any] | None = None) -> str:
-        """That as a constant of single precision; `turned` is the same with other axes."""
-        array = self.taken(key)
-        return self.constant(key, np.ascontiguousarray(array if turned is None else turned, dtype=np.float32))
+    def weight(self, key: str) -> str:
+        """That as a constant of single precision."""
+        return self.constant(key, np.ascontiguousarray(self.taken(key), dtype=np.float32))
 
     def constant(self, name: str, array: NDArray[Any]) -> str:
         """Any other one."""

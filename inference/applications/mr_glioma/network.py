@@ -7,7 +7,10 @@ Inside the graph the slices of all tiles lie one behind the other, (1, channels,
 plane does not mind, and a channel's statistics are those of an instance. Where slices are joined, those of parts of two tiles are cut.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.engines.errors import UnreadableModel, WrongWeights
 from inference.engines.onnx_graph import EPSILON, NamedGraph
@@ -102,8 +105,8 @@ class _MSNetGraph(NamedGraph):
         """Normalised by the statistics of what there is, and PReLU with a slope a channel."""
         weights = [self.weight(f"{normal}/gamma"), self.weight(f"{normal}/beta")]
         normalised = self.node("InstanceNormalization", [tensor, *weights], normal, epsilon=EPSILON)
-        slopes = self.published(f"{active}/alpha")
-        return self.node("PRelu", [normalised, self.weight(f"{active}/alpha", slopes.reshape(-1, 1, 1, 1))], active)
+        slopes = self._turned(f"{active}/alpha", self.taken(f"{active}/alpha").reshape(-1, 1, 1, 1))
+        return self.node("PRelu", [normalised, slopes], active)
 
     def _layer(self, name: str, convolved: str) -> str:
         return self._active(f"{name}_bn_prelu/bn_", f"{name}_bn_prelu/prelu_acti_", convolved)
@@ -133,10 +136,13 @@ class _MSNetGraph(NamedGraph):
 
     def _kernel(self, key: str) -> str:
         """TensorFlow's (slices, rows, columns, in, out), of a transposed one (…, out, in), as ONNX has them: the last two first."""
-        kernel = self.published(key)
-        if kernel.ndim != 5:
-            raise WrongWeights(f"{key} has {kernel.ndim} axes, not 5: it is another network's")
-        return self.weight(key, kernel.transpose(4, 3, 0, 1, 2))
+        axes = self.published(key).ndim
+        if axes != 5:
+            raise WrongWeights(f"{key} has {axes} axes, not 5: it is another network's")
+        return self._turned(key, self.taken(key).transpose(4, 3, 0, 1, 2))
+
+    def _turned(self, key: str, array: NDArray[Any]) -> str:
+        return self.constant(key, np.ascontiguousarray(array, dtype=np.float32))
 
     def _behind_each_other(self, tensor: str) -> str:
         """(N, 4, 19, Y, X) as (1, 4, N × 19, Y, X)."""
