@@ -22,7 +22,7 @@ class Segment:
     ----------
     mask
         (Z, Y, X) bool, on the grid of the `Volume` that was analysed (same axes, same slice order); of a `VolumeSet`, on the reference's;
-        of `Phases`, on that of the phase.
+        of `Phases`, on that of the phase; of `Images` (1, Y, X), on the pixels of the image.
     label
         Short text for people, unique among segments, locations and maps ("lung right"); what it is tracked by.
     category, type
@@ -33,6 +33,8 @@ class Segment:
         0 to 1, how sure the application is that the structure is there; None where it does not say.
     phase
         Of `Phases`: which of them (from 0) the mask lies on, and `label` is that of `in_phase`; None elsewhere.
+    image
+        Of `Images`: index of the one that the mask lies on, and `label` is that of `of_image`; None elsewhere.
     """
 
     label: str
@@ -44,6 +46,7 @@ class Segment:
     laterality: Code | None = None
     certainty: float | None = None
     phase: int | None = None
+    image: int | None = None
 
 
 _HUGE = 1 << 22
@@ -76,6 +79,11 @@ def empty_mask(shape: tuple[int, ...]) -> NDArray[np.bool_]:
 def in_phase(label: str, phase: int) -> str:
     """The label of a declared segment in one phase (from 0): "cavity, phase 12" of the twelfth."""
     return f"{label}, phase {phase + 1}"
+
+
+def of_image(label: str, image: int) -> str:
+    """The label of a declared segment on one image (from 0): "arteries, image 2" on the second."""
+    return f"{label}, image {image + 1}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

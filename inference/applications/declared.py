@@ -38,6 +38,7 @@ from inference.findings import (
     Shape,
     Span,
     in_phase,
+    of_image,
 )
 from inference.imaging.subject import Cine, Images, Phases, Subject, images_in, prior_in, volume_of
 
@@ -67,7 +68,7 @@ def check_outputs(application: Application, findings: Findings, subject: Subject
         gate.segment(segment)
         if segment.mask.dtype != np.bool_:
             gate.refuse(f"{what}: its mask is {segment.mask.dtype}, not bool")
-        gate.on_grid(what, "mask", segment.mask)
+        gate.on_grid(what, "mask", segment.mask, segment.image)
         gate.certain(what, segment.certainty)
     for location in findings.locations:
         gate.location(location, findings)
@@ -109,7 +110,7 @@ class _Gate:
             raise UndeclaredOutput(f"{self._who}: {what} is not among the outputs of its manifest")
 
     def segment(self, segment: Segment) -> None:
-        """It is declared, and over time it is of one of the phases, and called so."""
+        """It is declared; over time it is of one of the phases, of single images of one of them, and called so."""
         what, label = f'segment "{segment.label}" ({segment.type.meaning})', segment.label
         if isinstance(self._subject, Phases):
             if segment.phase is None or not 0 <= segment.phase < len(self._subject):
@@ -120,6 +121,15 @@ class _Gate:
                     self.refuse(f"{what} of phase {segment.phase} is not called as `in_phase` has it")
         elif segment.phase is not None:
             self.refuse(f"{what} is of a phase, and the images are not taken over time")
+        if isinstance(self._subject, Images):
+            if segment.image is None or not 0 <= segment.image < len(self._subject.images):
+                self.refuse(f"{what} is of image {segment.image} of {len(self._subject.images)}, counted from 0")
+            else:
+                label = label.removesuffix(of_image("", segment.image))
+                if label == segment.label:
+                    self.refuse(f"{what} on image {segment.image} is not called as `of_image` has it")
+        elif segment.image is not None:
+            self.refuse(f"{what} is of an image, and the images are no single ones")
         self.declared(SegmentOutput(label=label, type=segment.type), what)
 
     def labels(self, findings: Findings) -> None:
@@ -149,8 +159,12 @@ class _Gate:
             )
         self.finite(what, explanation.values)
 
-    def on_grid(self, what: str, noun: str, array: NDArray[np.generic]) -> None:
-        if self._volume is None:
+    def on_grid(self, what: str, noun: str, array: NDArray[np.generic], image: int | None = None) -> None:
+        if image is not None and isinstance(self._subject, Images):
+            pixels = (1, *self._subject.images[image].pixels.shape[:2])
+            if array.shape != pixels:
+                self.refuse(f"{what}: its {noun} has shape {array.shape}, its image {pixels}")
+        elif self._volume is None:
             self.refuse(f"{what}: the images have no place in space to lay it over")
         elif array.shape != self._volume.voxels.shape:
             self.refuse(f"{what}: its {noun} has shape {array.shape}, the volume {self._volume.voxels.shape}")

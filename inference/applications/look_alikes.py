@@ -25,15 +25,20 @@ class LookAlike:
         What is told, and where; () is anywhere.
     sentence
         What else looks so, with its source.
+    of_masks
+        Whether it holds for masks: one of a tumour is of no lesion that is only bright.
     """
 
     modalities: frozenset[str]
     finding: Code
     sites: tuple[Code, ...]
     sentence: Translatable
+    of_masks: bool = True
 
-    def is_of(self, finding: Code, site: Code | None) -> bool:
-        """Whether it is about a finding at a site."""
+    def is_of(self, finding: Code, site: Code | None, *, mask: bool = False) -> bool:
+        """Whether it is about a finding at a site, which is a mask's or not."""
+        if mask and not self.of_masks:
+            return False
         return _key(finding) == _key(self.finding) and (not self.sites or _key(site) in map(_key, self.sites))
 
 
@@ -103,6 +108,7 @@ LOOK_ALIKES: tuple[LookAlike, ...] = (
             "Lesions of the brain: vascular disease of age, multiple sclerosis and neuromyelitis optica look alike on MR ({source}).",
             source="Geraldes and others, Nat Rev Neurol 2018;14:199-213",
         ),
+        of_masks=False,
     ),
 )
 """Reviews and studies of what is taken for these findings, each read for the things that its sentence names."""
@@ -111,7 +117,11 @@ LOOK_ALIKES: tuple[LookAlike, ...] = (
 def look_alikes(findings: Findings, modality: str) -> tuple[Translatable, ...]:
     """The sentences of what is told as there: each row once, in the order of the table."""
     told = list(_told(findings))
-    return tuple(one.sentence for one in LOOK_ALIKES if modality in one.modalities and any(one.is_of(*each) for each in told))
+    return tuple(
+        one.sentence
+        for one in LOOK_ALIKES
+        if modality in one.modalities and any(one.is_of(finding, site, mask=mask) for finding, site, mask in told)
+    )
 
 
 def look_alike_of(remark: str) -> LookAlike | None:
@@ -124,7 +134,8 @@ def _key(code: Code | None) -> tuple[str, str] | None:
     return None if code is None else (code.value, code.scheme)
 
 
-def _told(findings: Findings) -> Iterator[tuple[Code, Code | None]]:
-    yield from ((one.type, one.finding_site) for one in findings.segments if one.mask.any())
-    yield from ((one.finding, one.finding_site) for one in findings.locations if one.point is None)
-    yield from ((one.finding, one.finding_site) for one in findings.evaluations if one.value == codes.PRESENT)
+def _told(findings: Findings) -> Iterator[tuple[Code, Code | None, bool]]:
+    """What is there, at which site, and whether as a mask."""
+    yield from ((one.type, one.finding_site, True) for one in findings.segments if one.mask.any())
+    yield from ((one.finding, one.finding_site, False) for one in findings.locations if one.point is None)
+    yield from ((one.finding, one.finding_site, False) for one in findings.evaluations if one.value == codes.PRESENT)

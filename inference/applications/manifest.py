@@ -44,7 +44,7 @@ _LOCALISING: Mapping[type[Output], str] = {
     RegistrationOutput: "a registration",
 }
 """What says where, and is therefore not for an application that is cleared to say whether."""
-_IN_SPACE = (SegmentOutput, SaliencyOutput, DerivedOutput)
+_IN_SPACE = (SaliencyOutput, DerivedOutput)
 _OF_PHASES = (SegmentOutput, MeasurementOutput, EvaluationOutput)
 """What is said over time: masks in one phase each, numbers, and answers."""
 _PARTS: Mapping[Takes, tuple[str, ...]] = {Takes.VOLUME: ("refuse", "each", "b0"), Takes.CINE: ("refuse", "each")}
@@ -214,7 +214,9 @@ def _not_to_be_said(application: Application) -> list[str]:
         problems += [f"it is cleared for triage only and declares {what}" for what in said]
     takes = application.accepts.takes
     if not takes.of_slices and any(isinstance(output, _IN_SPACE) for output in application.outputs):
-        problems.append(f"it declares a mask, a map or an image in space, and takes {takes.value}, which have no place there")
+        problems.append(f"it declares a map or an image in space, and takes {takes.value}, which have no place there")
+    if takes is Takes.CINE and any(isinstance(output, SegmentOutput) for output in application.outputs):
+        problems.append("it declares a mask, and takes cine: masks lie on slices, or on single images")
     if takes is Takes.PHASES:
         elsewhere = [type(output) for output in application.outputs if not isinstance(output, _OF_PHASES)]
         problems += [f"it declares {what}, and takes phases, of which it says none" for what in dict.fromkeys(map(_named, elsewhere))]

@@ -145,7 +145,7 @@ class ResultObject:
     the reports that refer to them, "binary", "labelmap", "labelmap+jpeg-ls" …; of narratives the language, with the form
     of the masks that they refer to where it is not binary ("en+labelmap"); "" for everything else. `part` is the part of the series that
     it is about ("echo 1"); "" for all of it. `one_cine`: it is a segmentation of several phases of a cine that came as single images of one
-    series, or as a series each, over which viewers lay the mask of another phase.
+    series, or as a series each, over which viewers lay the mask of another phase; or it lies on a single image, at which they may fail.
     """
 
     id: int = 0

@@ -99,8 +99,8 @@ class Profile:
     empty_masks
         Also send a segmentation when nothing was found.
     cine_masks
-        Also send the segmentations of phases that came as single images of one series, or as a series each: viewers lay that of one over
-        others.
+        Also send the segmentations of phases that came as single images of one series, or as a series each, which viewers lay over others,
+        and of single images, at which OHIF 3.13 shows an empty page.
     mask_reports
         Also send the reports that refer to segmentations; without them what was found, and what was measured of all images, is all.
     kinds

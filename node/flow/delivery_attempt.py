@@ -55,12 +55,14 @@ class ObjectGone(DeliveryError):
 
 
 class CineMasksLeftOut(DeliveryError):
-    """Masks of phases that came as single images of one series, or as a series each, are not sent: viewers lay that of one over others."""
+    """Masks of phases that came as single images of one series, or as a series each, are not sent: viewers lay that of one over others. Nor
+    are masks of photographs, at which OHIF 3.13 shows an empty page."""
 
     code = "HLM-6186"
     remedy = (
-        "The report has what was measured in each phase, and the page of the results shows one. For a sink whose readers see each phase "
-        "with its own mask: `profile: {like: viewer, cine_masks: true}`, then `hilum jobs resend JOB --to SINK`."
+        "The report has what was measured in each phase, or on each photograph, and the page of the results shows one phase, and the "
+        "photographs. For a sink whose readers see each phase, or photograph, with its own mask: `profile: {like: viewer, cine_masks: "
+        "true}`, then `hilum jobs resend JOB --to SINK`."
     )
     retry = False
 

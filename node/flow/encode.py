@@ -199,7 +199,10 @@ def with_earlier(findings: Findings, part: str, version: str, model_digest: str,
 def _concepts(findings: Findings, part: str) -> list[Concept | None]:
     """What each measurement is of; None for what is compared with nothing, and for what is said twice."""
     # the number of a lesion is another one in the next study; an empty mask is nothing that was measured
-    whole = (each for each in findings.segments if each.category != MORPHOLOGICALLY_ABNORMAL_STRUCTURE and each.mask.any())
+    # nor is what another camera, with another field, made of a structure
+    whole = (
+        each for each in findings.segments if each.category != MORPHOLOGICALLY_ABNORMAL_STRUCTURE and each.image is None and each.mask.any()
+    )
     segments = {each.label: each for each in whole}
     found = [_concept(one, segments, part) for one in findings.measurements]
     often = Counter(found)

@@ -49,7 +49,7 @@ WORDS: Final[Mapping[str, str]] = {
     "delivery.retry": "not all was taken; the rest is sent again",
     "delivery.form": "form of the masks",
     "delivery.left_out": "objects that the sink does not take were left out",
-    "delivery.cine_masks_left_out": "masks of a cine that a viewer would show on other phases were left out",
+    "delivery.cine_masks_left_out": "masks that a viewer would show on other phases, or fail at, were left out",
     "delivery.wanting": "objects that the profile asks for were not made",
     "delivery.again": "everything is sent again",
     "delivery.delivered": "delivered",

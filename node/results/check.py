@@ -56,8 +56,10 @@ def check(encoded: Sequence[Encoded], encoding: Encoding, sources: Sources) -> N
         _common(one, dataset, encoding, sources)
         _values(one, elements)
     masks = Counter(one.form for one in encoded if one.kind is Kind.SEG)
+    # of single images each has its own
+    images = len({one.image for one in encoding.findings.segments if one.mask.any()})
     for form, several in masks.items():
-        if several > 1:
+        if several > max(images, 1):
             raise ResultMalformed(f"{several} segmentations of one job in the form {form}")
     results = [each for each in read if not record_of(each.one.kind).document]
     looked_at = [(record_of(series[0].one.kind), series) for series in _series(read)]

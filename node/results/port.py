@@ -184,7 +184,7 @@ class Encoded:
     "binary", "labelmap", "labelmap+jpeg-ls" …; of narratives the language, with the form of the masks that they refer to where it is not
     binary ("en+labelmap"); "" for everything else. `part` is that of the series which it is about, "" for all of it; `label` that of the
     map or the derived image which it shows. `one_cine`: it is a segmentation of several phases of a cine that came as single images of one
-    series, or as a series each, over which viewers lay the mask of another phase.
+    series, or as a series each, over which viewers lay the mask of another phase; or it lies on a single image, at which they may fail.
     """
 
     kind: Kind

@@ -17,8 +17,8 @@ from node.results.kinds import KINDS, record_of
 from node.results.segmentation import LABEL_MAPS, SEGMENTATION
 
 MISREAD = (
-    "a viewer lays the mask of one phase over all phases of a cine that came as single images of one series, and may lay all over one "
-    "phase where each came as a series"
+    "a viewer lays the mask of one phase over all phases of a cine that came as single images of one series, may lay all over one phase "
+    "where each came as a series, and may show an empty page for the mask of a photograph, which has no place in the patient"
 )
 """Why a mask that `is_misread` is left out."""
 
@@ -61,8 +61,8 @@ def is_bound(one: ResultObject) -> bool:
 
 
 def is_misread(profile: Profile, one: ResultObject) -> bool:
-    """Whether an object is a mask that viewers lay over images that it is not of, and that the profile does not ask for all the same; one
-    without a voxel shows nothing."""
+    """Whether an object is a mask that viewers lay over images that it is not of, or fail at, and that the profile does not ask for all the
+    same; one without a voxel shows nothing."""
     wanted = profile.cine_masks or profile.masks is MaskEncoding.NONE
     return one.one_cine and not wanted and form_of(one) is not Form.EMPTY
 

@@ -52,8 +52,9 @@ _FORMS = (
     Key(
         name="cine_masks",
         kind=SWITCH,
-        says="Segmentations of phases that came as single images of one series, or as a series each: OHIF lays that of one over others; "
-        "without this key such masks are left out (HLM-6186), and the report has what was measured in each phase.",
+        says="Segmentations of phases that came as single images of one series, or as a series each, and of photographs: OHIF lays that of "
+        "one phase over others, and shows an empty page at that of a photograph; without this key such masks are left out (HLM-6186), and "
+        "the report has what was measured in each phase and on each photograph.",
     ),
     Key(
         name="mask_reports",

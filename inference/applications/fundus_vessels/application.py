@@ -1,7 +1,12 @@
 """The manifest of fundus-vessels, and what it says of a photograph: where the field lies stands in `field`, what is marked in `reading`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from inference import codes
 from inference.applications.fundus_vessels.field import Field, field_of
@@ -16,11 +21,12 @@ from inference.applications.port import (
     MeasurementOutput,
     ModelRef,
     ModelSource,
+    SegmentOutput,
     Takes,
 )
 from inference.codes import Code
 from inference.errors import InputError
-from inference.findings import Findings, Measurement
+from inference.findings import Findings, Measurement, Segment, of_image
 from inference.imaging.subject import Image, Images
 from inference.translatable import Translatable, say
 
@@ -49,6 +55,43 @@ NO_SCALE = say(
     "field. Nothing here is a length."
 )
 _SIDES: Mapping[str, Translatable] = {"R": say("right eye"), "L": say("left eye")}
+_LATERALITIES: Mapping[str, Code] = {"R": codes.RIGHT, "L": codes.LEFT}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _VesselKind:
+    """What is marked on a photograph, and what is said of it."""
+
+    label: str
+    type: Code
+    rgb: tuple[int, int, int]
+    share: Code
+    method: Code
+    mask: Callable[[VesselReading], NDArray[np.bool_]]
+
+
+_KINDS = (
+    _VesselKind(
+        label="vessels",
+        type=codes.BLOOD_VESSEL,
+        rgb=(240, 240, 90),
+        share=VESSEL_SHARE,
+        method=ONE_NETWORK,
+        mask=lambda reading: reading.vessel,
+    ),
+    _VesselKind(
+        label="arteries",
+        type=codes.ARTERY,
+        rgb=(255, 60, 60),
+        share=ARTERY_SHARE,
+        method=TWO_NETWORKS,
+        mask=lambda reading: reading.artery,
+    ),
+    _VesselKind(
+        label="veins", type=codes.VEIN, rgb=(80, 130, 255), share=VEIN_SHARE, method=TWO_NETWORKS, mask=lambda reading: reading.vein
+    ),
+)
+"""Over each other: thin vessels are neither artery nor vein to the networks that tell these apart."""
 
 
 class NotAFundus(InputError):
@@ -62,19 +105,20 @@ class NotAFundus(InputError):
 
 
 def analyse(images: Images, infer: Infer) -> Findings:
-    """Say of every colour photograph of the fundus how much of its field is vessel, artery and vein.
+    """Mark vessels, arteries and veins on every colour photograph of the fundus, and say how much of its field each of them is.
 
     Raises
     ------
     NotAFundus
     """
+    segments: list[Segment] = []
     measurements: list[Measurement] = []
     told: list[Translatable] = []
     left_out: dict[int, Translatable] = {}
     for index, image in enumerate(images.images):
-        # what was seen of one photograph is as large as the photograph, and not kept for the next
         seen = _read(image, infer)
         if isinstance(seen, VesselReading):
+            segments += _segments(seen, index, image.laterality)
             measurements += _measurements(seen, index)
             told.append(_remark(images, index, seen))
         else:
@@ -85,7 +129,7 @@ def analyse(images: Images, infer: Infer) -> Findings:
     without = (
         say("Image {number} was left out: {reasons}.", number=images.called(index), reasons=(reason,)) for index, reason in left_out.items()
     )
-    return Findings(measurements=tuple(measurements), remarks=(GRADE, *told, *without, NO_SCALE))
+    return Findings(segments=tuple(segments), measurements=tuple(measurements), remarks=(GRADE, *told, *without, NO_SCALE))
 
 
 def _read(image: Image, infer: Infer) -> VesselReading | Translatable:
@@ -107,14 +151,30 @@ def _read(image: Image, infer: Infer) -> VesselReading | Translatable:
     )
 
 
+def _segments(reading: VesselReading, index: int, laterality: str) -> Iterator[Segment]:
+    for kind in _KINDS:
+        mask = kind.mask(reading)
+        if mask.any():
+            yield Segment(
+                label=of_image(kind.label, index),
+                mask=mask[np.newaxis],
+                category=codes.ANATOMICAL_STRUCTURE,
+                type=kind.type,
+                rgb=kind.rgb,
+                finding_site=codes.RETINA,
+                laterality=_LATERALITIES.get(laterality),
+                image=index,
+            )
+
+
 def _measurements(reading: VesselReading, index: int) -> Iterator[Measurement]:
-    for name, mask, method in (
-        (VESSEL_SHARE, reading.vessel, ONE_NETWORK),
-        (ARTERY_SHARE, reading.artery, TWO_NETWORKS),
-        (VEIN_SHARE, reading.vein, TWO_NETWORKS),
-    ):
-        yield Measurement(name=name, value=reading.share(mask), unit=codes.PERCENT, method=method, images=(index,))
-    yield Measurement(name=VESSEL_PARTS, value=reading.parts, unit=codes.NO_UNITS, method=TOUCHING, images=(index,))
+    """Each of what is marked; where nothing is, of the image."""
+    for kind in _KINDS:
+        mask = kind.mask(reading)
+        of: dict[str, Any] = {"segment": of_image(kind.label, index)} if mask.any() else {"images": (index,)}
+        yield Measurement(name=kind.share, value=reading.share(mask), unit=codes.PERCENT, method=kind.method, **of)
+    vessels = of_image(_KINDS[0].label, index)
+    yield Measurement(name=VESSEL_PARTS, value=reading.parts, unit=codes.NO_UNITS, method=TOUCHING, segment=vessels)
 
 
 def _remark(images: Images, index: int, reading: VesselReading) -> Translatable:
@@ -148,13 +208,14 @@ _DRIVE = "DRIVE, whose images are for research and education only"
 
 APPLICATION = Application(
     name="fundus-vessels",
-    version="1.0.0",
+    version="1.1.0",
     title="Vessels on fundus photographs",
     noun="Fundus vessels",
     series=11,
     accepts=Accepts(modality=("OP",), takes=Takes.IMAGES),
     models=(VESSELS, *ARTERIES_AND_VEINS),
     outputs=(
+        *(SegmentOutput(label=kind.label, type=kind.type) for kind in _KINDS),
         *(MeasurementOutput(name=name, unit=codes.PERCENT) for name in (VESSEL_SHARE, ARTERY_SHARE, VEIN_SHARE)),
         MeasurementOutput(name=VESSEL_PARTS, unit=codes.NO_UNITS),
     ),

@@ -1,6 +1,6 @@
 """Reads back what the groups of a report say about segments and about the series, and compares it with the findings, one by one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydicom.dataset import Dataset
 
@@ -11,6 +11,8 @@ from node.results.kind import Checking
 from node.results.port import Encoding, ReferencesDiffer, ValuesDiffer
 from node.results.reports.check import (
     SEGMENT,
+    SEGMENTATION_FRAME,
+    SOURCE_OF_SEGMENTATION,
     TRACKING_UID,
     Coded,
     Image,
@@ -21,6 +23,7 @@ from node.results.reports.check import (
     code,
     coded,
     compare,
+    image,
     measurement_group,
     named,
     number,
@@ -44,7 +47,7 @@ def check(checking: Checking) -> None:
     """
 
     def check_groups(groups: Sequence[Dataset]) -> None:
-        if named(groups[0], SEGMENT):
+        if named(groups[0], SEGMENT) or named(groups[0], SEGMENTATION_FRAME):
             _check_segment_groups(groups, checking.encoding, checking.masks())
         else:
             _check_series_groups(groups, checking.encoding)
@@ -53,21 +56,17 @@ def check(checking: Checking) -> None:
 
 
 def _check_segment_groups(groups: Sequence[Dataset], encoding: Encoding, segmentations: Sequence[Dataset]) -> None:
-    """One group for each segment of the segmentation, tracked under the same UID, with its measurements and no other."""
-    (segmentation,) = segmentations
+    """One group for each segment of the segmentations, tracked under the same UID, with its measurements and no other."""
+    by_uid = {str(one.SOPInstanceUID): one for one in segmentations}
     # 0 is the background of a label map, of which there is nothing to say
-    described = {int(item.SegmentNumber): item for item in segmentation.SegmentSequence if item.SegmentNumber}
+    described = {(uid, int(item.SegmentNumber)): item for uid, one in by_uid.items() for item in one.SegmentSequence if item.SegmentNumber}
     meant = {one.label[:64]: one for one in encoding.findings.segments}
     numbered = []
     for group in groups:
-        (image,) = named(group, SEGMENT)
-        referenced = image.ReferencedSOPSequence[0]
-        segment_number = int(referenced.ReferencedSegmentNumber)
-        if referenced.ReferencedSOPInstanceUID != segmentation.SOPInstanceUID or segment_number not in described:
-            raise ReferencesDiffer(
-                f"the report refers to segment {segment_number} of {referenced.ReferencedSOPInstanceUID}, which is not this job's"
-            )
-        described_as = described[segment_number]
+        uid, segment_number = _referred_segment(group, by_uid)
+        if (uid, segment_number) not in described:
+            raise ReferencesDiffer(f"the report refers to segment {segment_number} of {uid}, which is not this job's")
+        described_as = described[uid, segment_number]
         label = str(described_as.SegmentLabel)
         if described_as.TrackingUID != named(group, TRACKING_UID)[0].UID:
             raise ValuesDiffer(f'segment "{label}" is tracked under another UID in the report')
@@ -79,9 +78,28 @@ def _check_segment_groups(groups: Sequence[Dataset], encoding: Encoding, segment
             raise ValuesDiffer(f'the report says of segment "{label}" {says.site}, {says.side}, {says.answers}')
         measured = [number(one) for one in encoding.findings.measurements if one.segment == segment.label]
         compare(says.numbers, measured + certainty(segment.certainty), label)
-        numbered.append(segment_number)
+        images = [image(one) for one in named(group, SOURCE_OF_SEGMENTATION)]
+        meant_images = [] if segment.image is None else _images(encoding, (segment.image,), None)
+        if images != [*meant_images]:
+            raise ReferencesDiffer(f'the report says that segment "{label}" is of {images}, which is not its image')
+        numbered.append((uid, segment_number))
     if sorted(numbered) != sorted(described):
         raise ValuesDiffer(f"the report speaks of segments {sorted(numbered)}, the segmentation holds {sorted(described)}")
+
+
+def _referred_segment(group: Dataset, segmentations: Mapping[str, Dataset]) -> tuple[str, int]:
+    """The segmentation and the segment that a group is about: named, or, of a single image, told by the frame that is named."""
+    (reference,) = named(group, SEGMENT) or named(group, SEGMENTATION_FRAME)
+    referenced = reference.ReferencedSOPSequence[0]
+    uid = str(referenced.ReferencedSOPInstanceUID)
+    if uid not in segmentations:
+        raise ReferencesDiffer(f"the report refers to a segment of {uid}, which is not this job's")
+    if "ReferencedFrameNumber" not in referenced:
+        return uid, int(referenced.ReferencedSegmentNumber)
+    segmentation = segmentations[uid]
+    shared = segmentation.SharedFunctionalGroupsSequence[0].get("SegmentIdentificationSequence")
+    frame = segmentation.PerFrameFunctionalGroupsSequence[int(referenced.ReferencedFrameNumber) - 1]
+    return uid, int((shared or frame.SegmentIdentificationSequence)[0].ReferencedSegmentNumber)
 
 
 def _check_series_groups(groups: Sequence[Dataset], encoding: Encoding) -> None:

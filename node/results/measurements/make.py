@@ -1,6 +1,8 @@
 """Measurement reports: TID 1411 groups about segments; TID 1501 groups about images, for what has no mask or was not found."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from highdicom import sr
 from pydicom.dataset import Dataset
@@ -36,18 +38,31 @@ from node.results.reports.root import report
 from node.results.segmentation.frames import Numbered
 from node.results.sources import Sources, item
 
+_SEGMENTATION_FRAME = "121214"
 
-def segment_report(encoding: Encoding, sources: Sources, found: Sequence[Numbered], seg: Dataset, form: Form) -> Encoded:
-    """The report that refers to one form of the segmentation, which is `encoded`."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """A segmentation, which is `encoded`, and its segments."""
+
+    found: Sequence[Numbered]
+    seg: Dataset
+
+
+def segment_report(encoding: Encoding, sources: Sources, several: Sequence[Described], form: Form) -> Encoded:
+    """The report that refers to the segmentations of one form: to one, or to that of each image."""
     encoding = encoding.replacing(Kind.SR, form)
     identity = identify(encoding, sources, Kind.SR, "measurements")
-    groups = _groups(encoding, found, seg)
-    return encoded(Kind.SR, report(encoding, sources, groups, identity, segmentation=seg), identity, form.value)
+    groups = [group for one in several for group in _groups(encoding, sources, one.found, one.seg)]
+    made = report(encoding, sources, groups, identity, segmentations=[one.seg for one in several])
+    return encoded(Kind.SR, made, identity, form.value)
 
 
-def _groups(encoding: Encoding, found: Sequence[Numbered], seg: Dataset) -> Groups:
+def _groups(encoding: Encoding, sources: Sources, found: Sequence[Numbered], seg: Dataset) -> Groups:
     """What each segment is, where its mask lies, how certain it is there, and its measurements."""
     by = algorithm(encoding)
+    if found[0].segment.image is not None:
+        return [_on_image(encoding, sources, one, seg) for one in found]
     return [
         sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=tracked(encoding, one.segment.label, labelled=True),
@@ -68,6 +83,39 @@ def _groups(encoding: Encoding, found: Sequence[Numbered], seg: Dataset) -> Grou
         )
         for one in found
     ]
+
+
+def _on_image(encoding: Encoding, sources: Sources, one: Numbered, seg: Dataset) -> Groups:
+    """The same of a segment on a single image: planar (TID 1410), which names its frame, the image's, and the image."""
+    segment = one.segment
+    assert segment.image is not None
+    source = sources.slices[segment.image]
+    made: Any = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=tracked(encoding, segment.label, labelled=True),
+        referenced_segment=sr.ReferencedSegmentationFrame(
+            sop_class_uid=str(seg.SOPClassUID),
+            sop_instance_uid=str(seg.SOPInstanceUID),
+            # a segment has one frame, and they follow each other as the segments do
+            frame_number=one.number,
+            segment_number=one.number,
+            source_image=sr.SourceImageForSegmentation(
+                referenced_sop_class_uid=source.sop_class_uid,
+                referenced_sop_instance_uid=source.sop_instance_uid,
+                referenced_frame_numbers=[source.frame] if source.frame is not None else None,
+            ),
+        ),
+        finding_type=item(segment.type),
+        finding_sites=sites(segment.finding_site or segment.type, segment.laterality)
+        if segment.finding_site or segment.laterality
+        else None,
+        algorithm_id=algorithm(encoding),
+        measurements=numbers(measurements_of(encoding, segment), segment.certainty),
+    )
+    for content in made[0].ContentSequence:
+        # beside a frame no segment is named (PS3.3 10.3): the frame says which it is of; the library names both
+        if content.name.value == _SEGMENTATION_FRAME:
+            del content.ReferencedSOPSequence[0].ReferencedSegmentNumber
+    return made  # type: ignore[no-any-return]
 
 
 def make(making: Making) -> list[Encoded]:

@@ -260,6 +260,7 @@ REMARKS: Mapping[str, str] = {
     "current, {image}": "本次，{image}",
     "prior, aligned": "既往，已配准",
     "current / prior": "本次/既往",
+    "{image}, marked": "{image}，已标记",
     "{number}, enlarged": "{number}，放大",
     # MR that is made
     "Noise, estimated at {share} % of the median in the head, was reduced by a neural network.": (

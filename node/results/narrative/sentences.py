@@ -133,7 +133,7 @@ class _Speaker:
         text, row = self._wording.remark(remark), look_alike_of(remark)
         if row is None:
             return Sentence(section=Section.FINDINGS, text=text)
-        segments = [one.label for one in self._found if row.is_of(one.type, one.finding_site)]
+        segments = [one.label for one in self._found if row.is_of(one.type, one.finding_site, mask=True)]
         locations = [one.label for one in self._findings.locations if one.point is None and row.is_of(one.finding, one.finding_site)]
         evaluations = [
             f"finding {number}"
@@ -256,13 +256,14 @@ class _Speaker:
         """`outlined`: with the number of images that each is outlined on, for which every mask has to be looked through."""
         for one in self._found:
             measurements, thing = measurements_of(self._encoding, one), self._thing(one.type, one)
-            measured = self._measured(measurements)
-            brief = self._wording.brief(thing, measured)
+            measured, image = self._measured(measurements), None if one.image is None else self._images[one.image]
+            brief = self._wording.brief(thing, measured) if image is None else self._wording.location(thing, image, measured)
             yield Sentence(
                 section=Section.FINDINGS,
-                text=self._outlined(one, thing, measured) if outlined else brief,
+                text=self._outlined(one, thing, measured) if outlined and image is None else brief,
                 brief=brief,
-                row=(self._wording.name(thing), "\n".join(measured), self._wording.details(thing, None)),
+                row=(self._wording.name(thing), "\n".join(measured), self._wording.details(thing, image)),
+                image=one.image,
                 tracked=self._tracked(one.label, labelled=True),
                 rests_on=(Kind.SEG, Kind.SR),
                 measurements=measurements,
@@ -370,8 +371,10 @@ class _Speaker:
     def _thing(self, what: Code, one: Segment | Location | Evaluation) -> Thing:
         # a lung in the lung is a lung
         site = None if one.finding_site == what else one.finding_site
-        # locations go by their number on the pictures
-        label = one.label if isinstance(one, Segment) and self._alike[_key(what, one.laterality, one.finding_site)] > 1 else ""
+        # locations go by their number on the pictures, what lies on a single image by the image
+        label = ""
+        if isinstance(one, Segment) and one.image is None and self._alike[_key(what, one.laterality, one.finding_site)] > 1:
+            label = one.label
         return Thing(
             what=what,
             laterality=one.laterality,

@@ -68,6 +68,7 @@ TERMS: Mapping[str, Mapping[str, str]] = {
         "59441001": "淋巴结",
         "51114001": "动脉",
         "29092000": "静脉",
+        "5665001": "视网膜",
         "113305005": "小脑",
         "5366008": "海马",
         "42695009": "丘脑",
@@ -224,6 +225,9 @@ LABELS: Mapping[str, str] = {
     "whole tumour with oedema": "全肿瘤（含水肿）",
     "tumour core": "肿瘤核心",
     "enhancing tumour": "强化肿瘤",
+    "vessels": "血管",
+    "arteries": "动脉",
+    "veins": "静脉",
     "Grad-CAM": "Grad-CAM",
     "Occlusion sensitivity": "遮挡敏感度",
 }

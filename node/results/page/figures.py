@@ -5,7 +5,7 @@ Of those no geometry is invented: a scale stands only where the header calibrate
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -310,13 +310,37 @@ _WHOLE, _ENLARGED = 3, 0.14
 def images_figure(images: Images, findings: Findings, names: Sequence[str]) -> Figure:
     """The images with what was found on them, those first that hold something; what is small on a large image also enlarged."""
     every = range(len(images.images))
-    chosen = sorted(list(dict.fromkeys([*by_certainty(findings.locations), *_rested_on(findings), *every]))[:TILES])
+    marked = [one.image for one in findings.segments if one.image is not None]
+    chosen = sorted(list(dict.fromkeys([*by_certainty(findings.locations), *marked, *_rested_on(findings), *every]))[:TILES])
     tiles = [_whole(images.images[index], on_image(findings.locations, index), names[index]) for index in chosen]
     if len(chosen) <= _WHOLE:
+        # masks hide what they lie on: beside the image as it is
+        tiles = [
+            tile
+            for index, tile in zip(chosen, tiles, strict=True)
+            for tile in (tile, *_laid_over(tile, [one for one in findings.segments if one.image == index]))
+        ]
+    if len(tiles) <= _WHOLE:
         numbers = sorted(enumerate(findings.locations, 1), key=lambda each: -(each[1].certainty or 0.0))
-        for number, location in numbers[: TILES - len(chosen)]:
+        for number, location in numbers[: TILES - len(tiles)]:
             tiles.append(_enlarged(images.images[location.image], number, location))
     return Figure(tiles=tiles, images=chosen)
+
+
+def _laid_over(tile: Tile, segments: Sequence[Segment]) -> Iterator[Tile]:
+    """The same image with its segments in their colours, where it has any; the later lie over the earlier."""
+    if not segments:
+        return
+
+    def paint(size: tuple[int, int]) -> Image.Image:
+        image = tile.paint(size)
+        for segment in segments:
+            # shares of a pixel of the picture, so that what is thin is not lost
+            mask = Image.fromarray(segment.mask[0].astype(np.uint8) * np.uint8(255)).resize(size, Image.Resampling.BOX)
+            image.paste(segment.rgb, (0, 0), mask)
+        return image
+
+    yield replace(tile, paint=paint, name=say("{image}, marked", image=tile.name))
 
 
 def bare(image: subjects.Image, name: str) -> Tile:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from PIL import ImageDraw
 
 from inference.codes import ABSENT, UNDETERMINED, Code
-from inference.findings import Evaluation, Findings, Location, Measurement, Segment
+from inference.findings import Evaluation, Findings, Location, Measurement, Segment, of_image
 from node.results.page.lettering import Colour, fitted, height, width, wrapped, write
 from node.results.page.tiles import INK
 from node.results.page.words import ENGLISH_PAGE, PageWords
@@ -70,7 +70,7 @@ def entries(
     listed = [_evaluation(one, image_names, words) for one in evaluations if one.value != ABSENT]
     located = [(one.point, _location(findings, number, one, image_names, words)) for number, one in enumerate(findings.locations, 1)]
     listed += [entry for point, entry in located if point is None]
-    outlined = [_segment(findings, one, words) for one in findings.segments if one.mask.any()]
+    outlined = [_segment(findings, one, image_names, words) for one in findings.segments if one.mask.any()]
     whole = [
         entry
         for (total, indices), those in _of_the_whole(findings).items()
@@ -83,7 +83,7 @@ def entries(
     # another like it was found, or may be there: only the mask is empty
     without = {what for what, _ in absent}
     listed += [
-        replace(_segment(findings, one, words), colour=None, word=words.outlined_none)
+        replace(_segment(findings, one, image_names, words), colour=None, word=words.outlined_none)
         for one in findings.segments
         if not one.mask.any() and words.structure(one) not in without
     ]
@@ -165,12 +165,15 @@ def _location(findings: Findings, number: int, one: Location, image_names: Seque
     )
 
 
-def _segment(findings: Findings, one: Segment, words: PageWords) -> Entry:
+def _segment(findings: Findings, one: Segment, image_names: Sequence[str], words: PageWords) -> Entry:
     those = [each for each in findings.measurements if each.segment == one.label]
     values = [words.measured(each) for each in those]
-    return Entry(
-        name=words.structure(one), colour=one.rgb, values=values, details=words.sure(one.certainty), earlier=_earlier(those, words)
-    )
+    structure, on = one, ""
+    if one.image is not None:
+        # the image is told by its own name
+        structure, on = replace(one, label=one.label.removesuffix(of_image("", one.image))), image_names[one.image]
+    details = _joined(on, words.sure(one.certainty))
+    return Entry(name=words.structure(structure), colour=one.rgb, values=values, details=details, earlier=_earlier(those, words))
 
 
 def _made(findings: Findings, words: PageWords) -> Iterator[Entry]:

@@ -34,7 +34,7 @@ _HALF_A_TENTH = 0.05
 _HALF_A_PERCENT = 0.5
 """Certainties are shown in whole per cent."""
 
-SEGMENT = ("121191", "DCM")
+SEGMENT, SEGMENTATION_FRAME, SOURCE_OF_SEGMENTATION = ("121191", "DCM"), ("121214", "DCM"), ("121233", "DCM")
 FINDING, SITE, SIDE = ("121071", "DCM"), ("363698007", "SCT"), ("272741003", "SCT")
 TRACKING_UID, TRACKING_IDENTIFIER = ("112040", "DCM"), ("112039", "DCM")
 _DERIVATION, _ALGORITHM_FAMILY = ("121401", "DCM"), ("111000", "DCM")
@@ -260,7 +260,7 @@ def check_report(checking: Checking, check_groups: Callable[[Sequence[Dataset]],
     dataset, encoding, sources = checking.dataset, checking.encoding, checking.sources
     _root(dataset, encoding, coordinates=coordinates)
     groups = [item for item in walk(dataset) if name(item) == _GROUP]
-    about_segments = [group for group in groups if named(group, SEGMENT)]
+    about_segments = [group for group in groups if named(group, SEGMENT) or named(group, SEGMENTATION_FRAME)]
     if not groups or len(about_segments) not in (0, len(groups)):
         raise ResultMalformed(f"{len(about_segments)} of {len(groups)} groups refer to a segment: one template a report")
     if any(len(named(group, each)) != 1 for group in groups for each in (TRACKING_UID, TRACKING_IDENTIFIER)):

@@ -55,11 +55,11 @@ def _code(item: Dataset) -> Code | None:
     return Code(value, scheme, meaning) if value and meaning and scheme == "SCT" else None
 
 
-def give_evidence(made: Dataset, encoding: Encoding, sources: Sources, segmentation: Dataset | None) -> None:
+def give_evidence(made: Dataset, encoding: Encoding, sources: Sources, segmentations: Sequence[Dataset]) -> None:
     """Write all evidence: what belongs to the study that was asked about, and what another study lends (the prior of a pair)."""
     own = encoding.subject.study_instance_uid
     current = [one for one in sources.series if one.study_instance_uid == own]
-    if segmentation is not None:
+    for segmentation in segmentations:
         instance = (str(segmentation.SOPClassUID), str(segmentation.SOPInstanceUID))
         series_uid = str(segmentation.SeriesInstanceUID)
         current.append(SourceSeries(study_instance_uid=own, series_instance_uid=series_uid, instances=(instance,)))

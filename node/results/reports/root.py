@@ -1,8 +1,8 @@
 """Structured reports: Comprehensive 3D SR on TID 1500, one kind of measurement group a report (PS3.16 A, PS3.3 A.35.13).
 
 Here is what the reports share: title, observer, image library (the series and instances that were really used, with what describes them,
-PS3.16 TID 1600 to 1604), comments, evidence. A report about segments holds TID 1411 groups, one about images TID 1501 groups
-(measurements/make.py), one of detections TID 1410 groups (detections/make.py).
+PS3.16 TID 1600 to 1604), comments, evidence. A report about segments holds TID 1411 groups, of single images
+TID 1410 groups, one about images TID 1501 groups (measurements/make.py), one of detections TID 1410 groups (detections/make.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -155,7 +155,7 @@ def report(
     groups: Groups,
     identity: ResultIdentity,
     *,
-    segmentation: Dataset | None = None,
+    segmentations: Sequence[Dataset] = (),
     coordinates: bool = False,
     comments: Sequence[str] = (),
 ) -> Dataset:
@@ -163,8 +163,8 @@ def report(
 
     Parameters
     ----------
-    segmentation
-        What TID 1411 groups refer to; None for another report.
+    segmentations
+        What groups about segments refer to; none for another report.
     coordinates
         Whether the groups hold coordinates: TID 1410.
     comments
@@ -191,7 +191,7 @@ def report(
     made.ContentSequence.extend([library(encoding, sources, read=not coordinates), measurements])
     concluded = conclusion(encoding, sources, WORDINGS[encoding.language])
     made.ContentSequence.insert(0, _said(concluded, [*_always(encoding), *comments]))
-    give_evidence(made, encoding, sources, segmentation)
+    give_evidence(made, encoding, sources, segmentations)
     name_predecessors(made, encoding.predecessors)
     stamp(made, encoding, sources, identity)
     return made

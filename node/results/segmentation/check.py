@@ -20,7 +20,7 @@ from pydicom.uid import JPEGLSLossless, RLELossless
 
 from inference.findings import Segment
 from inference.imaging.errors import NotDicom
-from inference.imaging.subject import Phases
+from inference.imaging.subject import Images, Phases
 from node.dicom.elements import plain_elements, plain_items
 from node.dicom.uid import is_uid
 from node.results.kind import Checking
@@ -39,8 +39,11 @@ Leaves: TypeAlias = tuple[tuple[int, bytes, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class FrameSaid:
-    """What is said of one frame. `segment` is None where the frame itself does not say (all share it, or it is of a label map);
-    `temporal_position` of what is not over time."""
+    """What is said of one frame.
+
+    `position` is "" on a single image. `segment` is None where the frame itself does not say (all share it, or it is of a label map);
+    `temporal_position` of what is not over time.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -101,7 +104,7 @@ class FramesReader:
 
 
 def _said(said: dict[int, bytes]) -> FrameSaid:
-    absent = [f"{tag:08X}" for tag in (_CLASS, _INSTANCE, _INDICES, _POSITION) if tag not in said]
+    absent = [f"{tag:08X}" for tag in (_CLASS, _INSTANCE, _INDICES) if tag not in said]
     if absent:
         raise ResultMalformed(f"a frame of the segmentation lacks {', '.join(absent)}")
     indices = said[_INDICES]
@@ -109,7 +112,7 @@ def _said(said: dict[int, bytes]) -> FrameSaid:
         sop_class_uid=said[_CLASS].rstrip(b"\0").decode("ascii"),
         sop_instance_uid=said[_INSTANCE].rstrip(b"\0").decode("ascii"),
         source_frame=int(said[_FRAME]) if _FRAME in said else None,
-        position=said[_POSITION].decode("ascii").strip(),
+        position=said.get(_POSITION, b"").decode("ascii").strip(),
         indices=struct.unpack(f"<{len(indices) // 4}I", indices),
         segment=int.from_bytes(said[_NUMBER], "little") if _NUMBER in said else None,
         temporal_position=int.from_bytes(said[_TEMPORAL_POSITION], "little") if _TEMPORAL_POSITION in said else None,
@@ -281,11 +284,15 @@ def check(checking: Checking) -> None:
         What differs, with segment and slice.
     """
     one, dataset, encoding, sources = checking.one, checking.dataset, checking.encoding, checking.sources
+    if isinstance(encoding.subject, Images):
+        _check_of_image(checking)
+        return
     labels = one.form.startswith("labelmap")
     fractional = one.form == "fractional"
     found = [segment for segment in encoding.findings.segments if segment.mask.any()]
     meant = list(encoding.findings.segments) if one.form == "empty" and not found else found
-    _description(dataset, meant, encoding, "LABELMAP" if labels else "FRACTIONAL" if fractional else "BINARY")
+    grid = encoding.volume.voxels.shape[1:]
+    _description(dataset, meant, grid, "LABELMAP" if labels else "FRACTIONAL" if fractional else "BINARY")
     reader = FramesReader()
     frames = list(reader.read(dataset.get_item(FRAMES).value))
     if int(dataset.NumberOfFrames) != len(frames):
@@ -306,9 +313,36 @@ def check(checking: Checking) -> None:
     _references(dataset, encoding, sources)
 
 
-def _description(dataset: Dataset, meant: Sequence[Segment], encoding: Encoding, kind: str) -> None:
+def _check_of_image(checking: Checking) -> None:
+    """All that was found on one single image, a frame a segment, each of that image; nothing else, and no place in the patient."""
+    one, dataset, encoding, sources = checking.one, checking.dataset, checking.encoding, checking.sources
+    reader = FramesReader()
+    frames = list(reader.read(dataset.get_item(FRAMES).value))
+    reader.check_values()
+    (key,) = {(frame.sop_class_uid, frame.sop_instance_uid, frame.source_frame) for frame in frames}
+    known = [(source.sop_class_uid, source.sop_instance_uid, source.frame) for source in sources.slices]
+    if key not in known or any(frame.position for frame in frames) or "FrameOfReferenceUID" in dataset:
+        raise ReferencesDiffer(f"the segmentation is of {key}, which is no source image, or says of a photograph where it lies")
+    meant = [segment for segment in encoding.findings.segments if segment.image == known.index(key) and segment.mask.any()]
+    fractional = one.form == "fractional"
+    _description(dataset, meant, meant[0].mask.shape[1:] if meant else (0, 0), "FRACTIONAL" if fractional else "BINARY")
+    numbers = _numbers(frames, dataset)
+    if numbers != [*range(1, len(meant) + 1)] or [frame.indices for frame in frames] != [(number,) for number in numbers]:
+        raise MaskDiffers(f"the frames of the segmentation are of segments {numbers}, found were {len(meant)}")
+    (compare_fractions if fractional else compare_bits)(one, dataset, numbers, [0] * len(numbers), meant)
+    header = sources.headers[key[1]]
+    if [*(dataset.PatientOrientation or ())] != [*(header.get("PatientOrientation") or ())]:
+        raise ReferencesDiffer("the segmentation's rows and columns run elsewhere than its image's")
+    (series,) = dataset.ReferencedSeriesSequence
+    (listed,), (source,) = series.ReferencedInstanceSequence, dataset.SourceImageSequence
+    named = {(each.ReferencedSOPClassUID, each.ReferencedSOPInstanceUID) for each in (listed, source)}
+    if named != {key[:2]} or series.SeriesInstanceUID != header.SeriesInstanceUID:
+        raise ReferencesDiffer("the segmentation's references are not exactly its image")
+
+
+def _description(dataset: Dataset, meant: Sequence[Segment], grid: tuple[int, ...], kind: str) -> None:
     labels, fractional = kind == "LABELMAP", kind == "FRACTIONAL"
-    _, rows, columns = encoding.volume.voxels.shape
+    rows, columns = grid
     if (dataset.Rows, dataset.Columns) != (rows, columns):
         raise MaskDiffers(f"the segmentation has {dataset.Rows} rows and {dataset.Columns} columns, its source {rows} and {columns}")
     bits = (8 if len(meant) < 256 else 16) if labels else 8 if fractional else 1
@@ -356,6 +390,8 @@ def _images(frames: Sequence[FrameSaid], encoding: Encoding, sources: Sources) -
                 f"the segmentation refers to {frame.sop_instance_uid} (frame {frame.source_frame}), which is no source slice"
             )
         z = image % len(encoding.volume.voxels)
+        if not frame.position:
+            raise ResultMalformed(f"frame {count} of the segmentation does not say where it lies")
         if (z, frame.position) not in lie:
             position = np.array([*map(float, frame.position.split("\\"))])
             if np.abs(encoding.volume.to_indices(position) - (z, 0, 0)).max() > HALF_A_VOXEL:

@@ -198,6 +198,12 @@ def frames_of(found: Sequence[Numbered], planes: Sequence[Dataset], *, labels: b
     return Frames(numbers=numbers, slices=slices, phases=phases, places=place[slices])
 
 
+def frames_on_image(found: Sequence[Numbered]) -> Frames:
+    """One frame a segment on a single image, which is told from others by its segment alone."""
+    none = np.zeros(len(found), dtype=np.intp)
+    return Frames(numbers=np.array([one.number for one in found], dtype=np.intp), slices=none, phases=none, places=none)
+
+
 def along_normal(planes: Sequence[Dataset]) -> NDArray[np.intp]:
     """The slices in the order of their distance along the normal (row x column direction reversed, as the library counts)."""
     row, column = np.array(planes[0].ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
@@ -329,7 +335,7 @@ def hold_frames(
     made
         As the library made it for one frame: its derivation and index, and its segment unless all frames share it.
     planes, sources
-        Where each slice of the volume lies, and what it came from; phase after phase.
+        Where each slice of the volume lies, and what it came from; phase after phase. A single image has no plane.
     depth
         How many slices each phase has.
     over_time
@@ -337,25 +343,26 @@ def hold_frames(
     """
     (first,) = made.PerFrameFunctionalGroupsSequence
     form = tuple(sorted(first.keys()))
-    assert form in ((_DERIVATION, _CONTENT, _PLACE), (_DERIVATION, _CONTENT, _PLACE, _SEGMENT)), f"a frame of another form: {form}"
+    placed = (_PLACE,) if planes else ()
+    assert form in ((_DERIVATION, _CONTENT, *placed), (_DERIVATION, _CONTENT, *placed, _SEGMENT)), f"a frame of another form: {form}"
     derivation = first[_DERIVATION][0]
     # but for what is written here, frames differ in nothing
     rest = _without(derivation, _SOURCE), _without(derivation[_SOURCE][0], _CLASS, _INSTANCE)
     images = (frames.phases * depth + frames.slices).tolist()
     used = sorted(set(images))
     derivations = {image: _derivation(rest, sources[image]) for image in used}
-    places = {image: _place(planes[image]) for image in used}
+    places = {image: [_place(planes[image])] if planes else [] for image in used}
     by_segment = frames.numbers.any()
     rows = zip(frames.numbers.tolist(), images, frames.phases.tolist(), frames.places.tolist(), strict=True)
 
     def content(number: int, phase: int, place: int) -> bytes:
-        indices = (*((number,) if by_segment else ()), *((phase + 1,) if over_time else ()), place)
+        indices = (*((number,) if by_segment else ()), *((phase + 1,) if over_time else ()), *((place,) if planes else ()))
         return _content(indices, phase + 1 if over_time else None)
 
     if _SEGMENT in form:
-        items = (item(derivations[z], content(number, phase, place), places[z], _segment(number)) for number, z, phase, place in rows)
+        items = (item(derivations[z], content(number, phase, place), *places[z], _segment(number)) for number, z, phase, place in rows)
     else:
-        items = (item(derivations[z], content(number, phase, place), places[z]) for number, z, phase, place in rows)
+        items = (item(derivations[z], content(number, phase, place), *places[z]) for number, z, phase, place in rows)
     hold(made, _FRAMES, items)
 
 

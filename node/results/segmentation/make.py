@@ -1,5 +1,9 @@
 """The segmentations of a job, one in each form that is wanted, on the source grid: a frame per segment and slice that holds any of it, or
-per slice in label maps (PS3.3 A.51); each with a report of its own that refers to it."""
+per slice in label maps (PS3.3 A.51); each with a report of its own that refers to it.
+
+Of single images each has a segmentation of its own, a frame a segment, without a place in the patient: which pixels are meant is said by
+the image that a frame refers to alone.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +23,10 @@ from highdicom.seg import (
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
-from pydicom.uid import UID
+from pydicom.uid import UID, SecondaryCaptureImageStorage
 
-from inference.imaging.subject import Phases
+from inference.findings import Segment
+from inference.imaging.subject import Images, Phases
 from inference.stages import stage
 from node.domain.profile import Form, Kind
 from node.observe.events import event
@@ -37,7 +42,8 @@ from node.results.identity import (
     uid_within,
 )
 from node.results.kind import EncodingStage, Making
-from node.results.measurements.make import segment_report
+from node.results.measurements.make import Described, segment_report
+from node.results.normalise import cleaned
 from node.results.page.words import PAGE_WORDS
 from node.results.part10 import as_explicit, hold, references
 from node.results.pixels import Pixels, encapsulated
@@ -49,6 +55,7 @@ from node.results.segmentation.frames import (
     Numbered,
     evenly_spaced,
     frames_of,
+    frames_on_image,
     hold_frames,
     label,
     legible,
@@ -82,8 +89,9 @@ def forms(encoding: Encoding, found: Sequence[Numbered]) -> list[Form]:
         asked.discard(Form.FRACTIONAL)
     besides = [form for form in Form if form in asked]
     phases = len({one.segment.phase for one in found})
-    if LABEL_MAPS.intersection(besides) and (phases > 1 or overlap(found)):
-        reason = "segments overlap" if phases == 1 else "segments of several phases"
+    if LABEL_MAPS.intersection(besides) and (phases > 1 or found[0].segment.image is not None or overlap(found)):
+        on_images = "segments of single images" if found[0].segment.image is not None else ""
+        reason = on_images or ("segments overlap" if phases == 1 else "segments of several phases")
         for form in sorted(LABEL_MAPS.intersection(besides)):
             event("results.form_left_out", application=encoding.application.name, form=form.value, reason=reason)
         besides = [form for form in besides if form not in LABEL_MAPS]
@@ -119,20 +127,28 @@ def segmentation(encoding: Encoding, sources: Sources, found: Sequence[Numbered]
     """
     labels = form in LABEL_MAPS
     packed = not labels and form is not Form.FRACTIONAL
-    frames = frames_of(legible(found) if packed else found, sources.planes, labels=labels)
+    image = found[0].segment.image
+    if image is None:
+        frames = frames_of(legible(found) if packed else found, sources.planes, labels=labels)
+        slices, depth = sources.slices, len(encoding.volume.voxels)
+    else:
+        frames, slices, depth = frames_on_image(found), sources.slices[image : image + 1], 1
     made = _skeleton(encoding, sources, found, identity, form)
     made.NumberOfFrames = len(frames.slices)
     made.SegmentsOverlap = "NO" if labels or not overlap(found) else "YES"
-    if (labels or len(found) == 1) and evenly_spaced(sources.planes, np.sort(frames.slices)):
+    if image is None and (labels or len(found) == 1) and evenly_spaced(sources.planes, np.sort(frames.slices)):
         made.DimensionOrganizationType = "3D"
     over_time = isinstance(encoding.subject, Phases)
-    hold_frames(made, frames, sources.planes, sources.slices, len(encoding.volume.voxels), over_time=over_time)
+    hold_frames(made, frames, sources.planes, slices, depth, over_time=over_time)
     if over_time:
         _index_time(made)
-    without_distance(made, encoding.volume)
-    _refer(made, sources)
+    if image is None:
+        without_distance(made, encoding.volume)
+        _refer(made, sources)
+    else:
+        _refer_to_image(made, sources, image)
     # the library draws a random one
-    organisation = uid_within(encoding, "dimension organization", Kind.SEG, form)
+    organisation = uid_within(encoding, "dimension organization", Kind.SEG, form, *([] if image is None else [f"image {image + 1}"]))
     made.DimensionOrganizationSequence[0].DimensionOrganizationUID = organisation
     for index in made.DimensionIndexSequence:
         index.DimensionOrganizationUID = organisation
@@ -158,12 +174,12 @@ def _type_of(form: Form) -> SegmentationTypeValues:
 
 
 def _skeleton(encoding: Encoding, sources: Sources, found: Sequence[Numbered], identity: ResultIdentity, form: Form) -> Dataset:
-    """The segmentation as the library makes it of one slice with one voxel."""
+    """The segmentation as the library makes it of one slice, or one image, with one voxel."""
     labels = form in LABEL_MAPS
-    one_voxel = np.zeros((1, sources.planes[0].Rows, sources.planes[0].Columns), dtype=np.uint8)
+    one_voxel = np.zeros((1, *found[0].segment.mask.shape[1:]), dtype=np.uint8)
     one_voxel[0, 0, 0] = 1
     made: Dataset = Segmentation(
-        source_images=sources.planes[:1],
+        source_images=sources.planes[:1] or [_image_without_place(sources, found[0].segment)],
         pixel_array=one_voxel,
         segmentation_type=_type_of(form),
         # of FRACTIONAL alone: how much of a voxel a segment occupies (PS3.3 C.8.20.2.3.1), which here is all or nothing of it
@@ -192,6 +208,16 @@ def _skeleton(encoding: Encoding, sources: Sources, found: Sequence[Numbered], i
     del made.PixelData
     # Type 2 (PS3.3 Table 10-12), which the library leaves out: no person drew it
     made.ContentCreatorName = ""
+    return made
+
+
+def _image_without_place(sources: Sources, segment: Segment) -> Dataset:
+    """A stand-in of a class that need not have a frame of reference, whatever class the image has: the library takes photographs of
+    ophthalmology, which are multi-frame by their class, for enhanced images, and fails."""
+    made = Dataset()
+    made.update(sources.base)
+    made.SOPClassUID = SecondaryCaptureImageStorage
+    made.Rows, made.Columns = segment.mask.shape[1:]
     return made
 
 
@@ -262,6 +288,20 @@ def _refer(made: Dataset, sources: Sources) -> None:
     made.ReferencedSeriesSequence = [as_explicit(series), *made.get("ReferencedSeriesSequence", ())]
 
 
+def _refer_to_image(made: Dataset, sources: Sources, image: int) -> None:
+    """Name the one image that the frames are of, and say where its rows and columns run to, as it does (Type 2C, PS3.3 C.7.6.1)."""
+    source = sources.slices[image]
+    instance = (source.sop_class_uid, source.sop_instance_uid)
+    hold(made, Tag("SourceImageSequence"), references([instance]))
+    series = Dataset()
+    series.SeriesInstanceUID = next(one.series_instance_uid for one in sources.series if instance in one.instances)
+    hold(series, Tag("ReferencedInstanceSequence"), references([instance]))
+    made.ReferencedSeriesSequence = [as_explicit(series)]
+    header = sources.headers[source.sop_instance_uid]
+    directions = cleaned(header, "PatientOrientation")
+    made.PatientOrientation = directions.value if directions is not None else None
+
+
 def is_one_cine(encoding: Encoding) -> bool:
     """Whether what is marked are phases of which viewers lay the mask of one over others (ADR-0013): of a cine of single images of one
     series, of which they make a volume over time, or of a series a phase, on the first of which they put the masks of all."""
@@ -279,6 +319,8 @@ def is_one_cine(encoding: Encoding) -> bool:
 def make(making: Making) -> list[Encoded]:
     """A segmentation in each form, and behind it its report, where any segment has a voxel."""
     encoding, sources = making.encoding, making.sources
+    if isinstance(encoding.subject, Images):
+        return _of_images(encoding, encoding.subject, sources)
     found = numbered(encoding.findings)
     made: list[Encoded] = []
     for form in forms(encoding, found):
@@ -289,5 +331,29 @@ def make(making: Making) -> list[Encoded]:
         made.append(replace(mask, one_cine=is_one_cine(encoding)))
         if found:
             with stage(EncodingStage.REPORT):
-                made.append(segment_report(encoding, sources, found, seg.dataset, form))
+                made.append(segment_report(encoding, sources, [Described(found=found, seg=seg.dataset)], form))
     return made
+
+
+def _of_images(encoding: Encoding, images: Images, sources: Sources) -> list[Encoded]:
+    """A segmentation of each image that has any, and behind them one report of all in each form."""
+    by_image: dict[int, list[Segment]] = {}
+    for segment in encoding.findings.segments:
+        if segment.image is not None and segment.mask.any():
+            by_image.setdefault(segment.image, []).append(segment)
+    numbers = {image: numbered(replace(encoding.findings, segments=tuple(segments))) for image, segments in sorted(by_image.items())}
+    # a sink gets one form of all
+    wanted = {form for found in numbers.values() for form in forms(encoding, found)}
+    made: list[Encoded] = []
+    described: dict[Form, list[Described]] = {}
+    for image, found in numbers.items():
+        called = images.called(image) if len(images.images) > 1 else ""
+        for form in (each for each in Form if each in wanted):
+            identity = identify(encoding, sources, Kind.SEG, f"SEG of image {called}" if called else "SEG", label=called)
+            seg = segmentation(encoding, sources, found, form, identity)
+            mask = encoded(Kind.SEG, seg.dataset, identity, form.value, pixels=seg.pixels, syntax=seg.syntax)
+            # OHIF 3.13 looks for a place in the patient, and shows an empty page in the place of the study (ADR-0104)
+            made.append(replace(mask, one_cine=True))
+            described.setdefault(form, []).append(Described(found=found, seg=seg.dataset))
+    with stage(EncodingStage.REPORT):
+        return made + [segment_report(encoding, sources, several, form) for form, several in described.items()]

@@ -158,6 +158,13 @@ def turned(degrees: float) -> np.ndarray:
 
 
 MASK = Segment(label="brain", mask=np.zeros(SHAPE, dtype=np.bool_), category=codes.TISSUE, type=codes.BRAIN, rgb=(1, 2, 3))
+
+
+def on_image(image: int) -> Segment:
+    """The brain on the second radiograph, said to be of an image."""
+    return replace(MASK, label=f"brain, image {image + 1}", mask=np.ones((1, 10, 10), dtype=np.bool_), image=image)
+
+
 MIDDLE = SegmentPoint(segment="brain", purpose=codes.VOLUME, method=codes.MEAN)
 
 
@@ -170,6 +177,7 @@ MIDDLE = SegmentPoint(segment="brain", purpose=codes.VOLUME, method=codes.MEAN)
         (location(Line(start=Point(row=0, column=0), end=Point(row=6, column=8)), certainty=1.0), pair()),
         (location(PointInSpace(x=7.4, y=-0.4, z=1.4), image=1), volume()),
         (location(box(bottom=30, right=20)), images()),
+        (Findings(segments=(on_image(1),)), images()),
         (location(box(bottom=10, right=12), image=4), cine()),
         (saliency(np.ones(SHAPE, dtype=np.float32)), volume()),
         (smooth(), volume()),
@@ -216,7 +224,13 @@ def test_what_is_declared_and_possible_leaves(findings: Findings, subject: Subje
         (Findings(measurements=(measured(span=Span(first=0, last=1)),)), volume(), InvalidOutput, "there is no cine"),
         (Findings(measurements=(measured(span=Span(first=3, last=5)),)), cine(), InvalidOutput, "of frames 3 to 5 of 5"),
         (replace(location(box()), segments=(replace(MASK, label="lesion 1"),)), volume(), InvalidOutput, "is there twice"),
-        (Findings(segments=(MASK,)), images(), InvalidOutput, "no place in space"),
+        (Findings(segments=(MASK,)), images(), InvalidOutput, "is of image None of 2"),
+        (Findings(segments=(on_image(2),)), images(), InvalidOutput, "is of image 2 of 2"),
+        (Findings(segments=(replace(on_image(1), label="brain"),)), images(), InvalidOutput, "is not called as `of_image` has it"),
+        (Findings(segments=(replace(on_image(1), mask=MASK.mask),)), images(), InvalidOutput, "has shape (4, 6, 8), its image (1, 10, 10)"),
+        (Findings(segments=(replace(on_image(1), label="heart, image 2"),)), images(), UndeclaredOutput, "not among the outputs"),
+        (Findings(segments=(replace(MASK, image=0),)), volume(), InvalidOutput, "the images are no single ones"),
+        (Findings(segments=(MASK,)), cine(), InvalidOutput, "no place in space"),
         (saliency(np.full(SHAPE, np.nan, dtype=np.float32)), volume(), InvalidOutput, "not all of its values are finite"),
         (saliency(np.zeros((4, 8, 6), dtype=np.float32)), volume(), InvalidOutput, "shape (4, 8, 6), the volume (4, 6, 8)"),
         (saliency(np.zeros(SHAPE, dtype=np.float32)), cine(), InvalidOutput, "no place in space"),

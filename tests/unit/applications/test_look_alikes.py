@@ -44,6 +44,7 @@ def test_haemorrhages_are_told_apart_by_their_site() -> None:
         (Findings(segments=(segment(codes.HEMORRHAGE, codes.BRAIN),)), "MR"),
         (Findings(segments=(segment(codes.HEMORRHAGE, None),)), "CT"),
         (Findings(locations=(location(codes.LESION, codes.CHEST),)), "MR"),
+        (Findings(segments=(segment(codes.LESION, codes.BRAIN),)), "MR"),
         (Findings(evaluations=(Evaluation(finding=codes.PNEUMONIA, value=codes.ABSENT),)), "DX"),
         (Findings(evaluations=(Evaluation(finding=codes.PNEUMONIA, value=codes.UNDETERMINED),)), "DX"),
         (
@@ -56,8 +57,8 @@ def test_haemorrhages_are_told_apart_by_their_site() -> None:
     ],
 )
 def test_nothing_is_said_of_another_modality_another_site_or_of_what_is_not_there(findings: Findings, modality: str) -> None:
-    """Blood on MR looks otherwise; a site that nobody says may be any; what is absent or undetermined, and a point of a segment, are not
-    found."""
+    """Blood on MR looks otherwise; a mask is of no lesion that is only bright; a site that nobody says may be any; what is absent or
+    undetermined, and a point of a segment, are not found."""
     assert look_alikes(findings, modality) == ()
 
 

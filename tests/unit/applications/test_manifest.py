@@ -92,8 +92,8 @@ def test_an_explanation_explains_an_answer_about_an_image(changed: dict[str, obj
 @pytest.mark.parametrize(
     ("accepts", "said"),
     [
-        (Accepts(modality=("DX",), takes=Takes.IMAGES), "declares a mask, a map or an image in space, and takes images"),
-        (Accepts(modality=("US",), takes=Takes.CINE), "takes cine"),
+        (Accepts(modality=("DX",), takes=Takes.IMAGES), "declares a map or an image in space, and takes images"),
+        (Accepts(modality=("US",), takes=Takes.CINE), "declares a mask, and takes cine"),
         (Accepts(modality=("MR",)), "declares a registration, and takes volume"),
         (Accepts(modality=("MR",), takes=Takes.PAIR, parts="each"), 'accepts.parts "each" is for volumes and cines, and it takes pair'),
         (Accepts(modality=("US",), takes=Takes.CINE, parts="b0"), 'accepts.parts "b0" is for volumes, and it takes cine'),
@@ -103,7 +103,7 @@ def test_an_explanation_explains_an_answer_about_an_image(changed: dict[str, obj
     ],
 )
 def test_outputs_that_the_subject_rules_out_are_refused(accepts: Accepts, said: str) -> None:
-    """No mask without a place in space, no registration without a prior, no parts of what is no volume."""
+    """No map without a place in space, no mask on a loop, no registration without a prior, no parts of what is no volume."""
     with pytest.raises(BrokenApplication) as broken:
         check_manifest(replace(application(), accepts=accepts), "mr-test", "here")
     assert said in str(broken.value)
