@@ -1,7 +1,9 @@
 """Containers in real podman: a made mercure module, a made MONAI Application Package, and every bad way of one."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,11 @@ from inference.findings import Findings
 from inference.imaging.assemble import assemble
 from inference.imaging.volume import Volume
 from inference.imaging.write_series import write_series
+from node.assembly.configuration import load as load_configuration
+from node.cli.doctor.containers import look_at_containers
 from node.settings.container_yaml import described, load
 from tests.lab.module_images import ModuleImages, module_images
+from tests.lab.node import configuration
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -98,9 +103,11 @@ def entered(folder: Path, text: str) -> Application:
     return catalog.load(manifest.name, [folder / "models"])
 
 
-def said(application: Application, folder: Path, seconds: float = _PATIENCE_S) -> tuple[Volume, Findings]:
+def said(
+    application: Application, folder: Path, seconds: float = _PATIENCE_S, affine: NDArray[np.float64] | None = None
+) -> tuple[Volume, Findings]:
     """What it says of the series, as a job would have it."""
-    volume, files = series(folder / "ct")
+    volume, files = series(folder / "ct", affine)
     asked = application.on(JobFiles(files=tuple(files), seconds=seconds))
     return volume, analyse(asked, volume, Never())
 
@@ -139,6 +146,34 @@ def test_a_monai_application_package_becomes_findings(images: ModuleImages, modu
     application = entered(tmp_path, text)
     volume, found = said(application, tmp_path)
     np.testing.assert_array_equal(found.segments[0].mask, volume.voxels == 700)
+
+
+def test_slices_that_lie_obliquely_are_marked_where_they_are(images: ModuleImages, module: str, tmp_path: Path) -> None:
+    """Turned by 20 degrees about the patient's left: the decimal strings of its frames are rounded, and still lie on the slices."""
+    cosine, sine = np.cos(np.radians(20)), np.sin(np.radians(20))
+    affine = np.array([[0.0, 0, 0.7, -10], [2 * sine, 0.7 * cosine, 0, -12], [2 * cosine, -0.7 * sine, 0, 5], [0, 0, 0, 1]])
+    volume, found = said(entered(tmp_path, yaml(module)), tmp_path, affine=affine)
+    np.testing.assert_array_equal(found.segments[0].mask, volume.voxels == 700)
+
+
+def test_doctor_says_which_engine_and_which_image(images: ModuleImages, module: str, tmp_path: Path) -> None:
+    """Of the container that a route runs: the engine as root is a warning, its image is there; one whose image is not is bad; of others
+    nothing is said."""
+    entered(tmp_path, yaml(module))
+    gone = from_text((tmp_path / "models" / "ct-bone.container.json").read_bytes(), "here")
+    image = module.partition("@")[0] + "@sha256:" + 64 * "1"
+    for name in ("ct-gone", "ct-idle"):
+        enter(replace(gone, name=name, image=image), tmp_path / "models")
+    routes = [{"name": name, "when": {"Modality": "CT"}, "run": [name], "send": ["results"]} for name in ("ct-bone", "ct-gone")]
+    sinks = {"results": {"kind": "folder", "path": str(tmp_path / "results")}}
+    written = configuration(tmp_path, port=11112, repository=tmp_path / "models", peers={}, sinks=sinks, routes=routes)
+    (tmp_path / "hilum.yaml").write_text(json.dumps(written))
+    engine, bone, absent = look_at_containers(load_configuration(tmp_path / "hilum.yaml"))
+    assert (engine.level, bone.level, absent.level) == ("warning", "good", "bad")
+    assert "podman" in engine.detail
+    assert engine.detail.endswith("runs the containers of ct-bone, ct-gone, as root: the node runs as root")
+    assert bone.detail == f"podman has {module}"
+    assert "HLM-4190" in absent.detail
 
 
 def test_a_package_that_asks_for_more_is_refused_at_import(images: ModuleImages, module: str, tmp_path: Path) -> None:
