@@ -133,6 +133,8 @@ class ModelSource:
         How the model is to be called, for its entry.
     card
         The model card (Markdown) below its heading, where somebody wrote one; "" has one made of the rest.
+    notes
+        Sentences (Markdown) for the card that is made.
     beside
         Further files of the version's folder, by name: the page of its evaluation.
     """
@@ -154,6 +156,7 @@ class ModelSource:
     golden: Golden | None = None
     call: Call | None = None
     card: str = ""
+    notes: str = ""
     beside: Mapping[str, Path] = field(default_factory=dict)
 
 

@@ -230,5 +230,6 @@ def model_card(application: Importable, source: ModelSource, entry: Entry) -> st
         f"- licence: {entry.licence}\n"
         f"- attribution: {entry.attribution}\n\n"
         f"SHA-256\n\n- as published: `{entry.source_sha256}`{converted}\n\n"
+        f"{source.notes and source.notes.rstrip() + chr(10) * 2}"
         f"Tensors\n\n```\n{source.config.strip()}\n```\n"
     )

