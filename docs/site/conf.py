@@ -63,6 +63,7 @@ _PARTS = {
         "docs/howto/brain-structures",
         "docs/howto/fundus-vessels",
         "docs/howto/run-a-container",
+        "docs/howto/breast-ultrasound",
         "docs/howto/head-bleed",
         "docs/howto/left-ventricle",
         "docs/howto/lung-nodule",
