@@ -59,7 +59,6 @@ _PARTS = {
         "docs/howto/train-on-other-layouts",
         "docs/howto/train-a-classifier",
         "docs/howto/train-a-regression",
-        "docs/howto/breast-ultrasound",
         "docs/howto/chest-xray",
         "docs/howto/brain-structures",
         "docs/howto/fundus-vessels",
