@@ -2,7 +2,7 @@
 
 `python -m bench gpu` needs no network, no data and nobody who looks on: the crops are made, the network is that of a recipe. Without a GPU
 it says so in a sentence and measures nothing. For Triton, `tritonserver` has to be a program of this machine, as it is in NVIDIA's image.
-It was never run on a GPU.
+Its figures on an H100 stand in docs/performance.md; Triton on CUDA was never run.
 """
 
 import contextlib

@@ -86,7 +86,7 @@ def train(
         RUN/trial-1 and so on, and name the best on the validation patients (RUN/search.json) with the command that trains it again. The
         first has the recipe's own settings; what is named by an option is not varied. Nobody who is held out is looked at.
     device
-        What computes: auto is a GPU where there is one. A run may be gone on with on another device. Never run on a GPU yet.
+        What computes: auto is a GPU where there is one. A run may be gone on with on another device.
     precision
         bf16: convolutions and products in 16 bits, on the processor and on GPUs that have it; weights, loss and validation in 32.
     accumulate
