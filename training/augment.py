@@ -110,6 +110,28 @@ def cut(example: Example, window: Sequence[int], seed: int) -> Example:
     return Example(image=image, target=labelled)
 
 
+ABSENT_SHARE = 0.25
+"""How often an image that may be missing is left out of an example."""
+
+
+def lacking(channels: Sequence[int], then: Callable[[], Augment]) -> Callable[[], Augment]:
+    """An augmentation behind which each of `channels` is 0 everywhere now and then, as it is served where its series is not there."""
+
+    def made() -> Augment:
+        augment = then()
+
+        def augmented(example: Example, seed: int) -> Example:
+            changed = augment(example, seed)
+            absent = np.random.default_rng((seed, len(channels))).random(len(channels)) < ABSENT_SHARE
+            image = changed.image.copy()
+            image[[channel for channel, gone in zip(channels, absent, strict=True) if gone]] = 0
+            return Example(image=image, target=changed.target)
+
+        return augmented if channels else augment
+
+    return made
+
+
 def cutting(window: Sequence[int], then: Callable[[], Augment]) -> Callable[[], Augment]:
     """An augmentation that cuts a window out first."""
 

@@ -53,6 +53,8 @@ def train(
     methods: Annotated[tuple[str, ...] | None, Parameter(consume_multiple=True, negative="")] = None,
     side: int = 64,
     minutes: float = 10.0,
+    roles: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    optional: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Train a recipe's model, or go on with a training that was ended; several processes with torchrun.
@@ -120,6 +122,11 @@ def train(
         With --methods: pixels along a side of the pictures that all of them see.
     minutes
         With --methods: no network learns longer.
+    roles
+        Recipe segmentation: of a layout with several images of a case (BraTS, BIDS, channels of nnU-Net), those that are learned together,
+        the one that was drawn on first (default: all; of BIDS the only one that all have). A route then says which series fills each.
+    optional
+        Those of --roles that may be missing: they are left out at random in training, and a study without them is served.
     as_json
         With --list: print the list as JSON; with --methods the table.
     """
@@ -138,7 +145,15 @@ def train(
 
     run = out or _default(recipe)
     asked = Asked(
-        name=name, labels=labels, spacing_mm=spacing_mm, window=window, target=target, augmentation=augmentation, modality=modality
+        name=name,
+        labels=labels,
+        spacing_mm=spacing_mm,
+        window=window,
+        target=target,
+        augmentation=augmentation,
+        modality=modality,
+        roles=roles,
+        optional=optional,
     )
     given = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
     with ranks(Device(device), Precision(precision), accumulate) as here:

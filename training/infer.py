@@ -83,5 +83,5 @@ def mean_score(
     for case in cases:
         labelled = case.load()
         with naming(case):
-            found.append(score(application.analyse(labelled.volume, NetworkInfer(network)), labelled)[figure])
+            found.append(score(application.analyse(labelled.subject, NetworkInfer(network)), labelled)[figure])
     return float(np.nanmean(found))

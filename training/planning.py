@@ -22,10 +22,11 @@ from inference.applications.bundle.steps import NormalizeIntensity, Orientation,
 from inference.applications.port import Accepts, ModelRef
 from inference.engines.port import SERVING
 from inference.imaging.resample import Grid, reorientation
+from inference.imaging.subject import Takes
 from training.checkpoint import save_json
 from training.data.cases import Labelled
 from training.data.dicom import Segment
-from training.data.outlined import BY_PATIENT, Layout
+from training.data.outlined import BY_PATIENT, ONE, Layout, Roles
 from training.errors import BrokenRun, UnfitData, UnfitSetting
 
 PLAN = "plan.json"
@@ -72,6 +73,10 @@ class Asked:
         How strong it is, 1 for the recipe's own.
     modality
         What files that do not say it are images of, as DICOM names it.
+    roles
+        Where a case has several images, those that are learned together; () for what the layout says.
+    optional
+        Those of `roles` without which it is learned, too.
     """
 
     name: str | None = None
@@ -81,6 +86,8 @@ class Asked:
     target: tuple[str, ...] = ()
     augmentation: float | None = None
     modality: str | None = None
+    roles: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +154,7 @@ def planned(
     training: str,
     layout: Layout = Layout.DICOM,
     split: str = BY_PATIENT,
+    roles: Roles = ONE,
 ) -> Plan:
     """The plan for these training cases, `training` being their digest.
 
@@ -162,7 +170,9 @@ def planned(
         name=name,
         version="1.0.0",
         title=(", ".join(one.label for one in structures) + f" on {modality}")[:64].strip(),
-        accepts=Accepts(modality=(modality,), min_slices=MIN_SLICES),
+        accepts=Accepts(modality=(modality,), min_slices=MIN_SLICES, takes=Takes.VOLUMES if roles.names else Takes.VOLUME),
+        roles=roles.names,
+        optional=roles.optional,
         model=ModelRef(name=name.replace("-", "_"), version=SERVING),
         input="INPUT__0",
         output="OUTPUT__0",
@@ -210,9 +220,15 @@ def told(plan: Plan) -> str:
     )
     return (
         f"{plan.series} series of {plan.patients} patients, {plan.manifest.accepts.modality[0]}: "
-        f"{', '.join(one.label for one in plan.manifest.structures)}; {_by(spacing.pixdim)} mm, "
+        f"{', '.join(one.label for one in plan.manifest.structures)}; {_roles_told(plan.manifest)}{_by(spacing.pixdim)} mm, "
         f"windows of {_by(plan.window)} voxels (to the head, the back, the left), {values}"
         + ("" if plan.split == BY_PATIENT else f"; split {plan.split}")
+    )
+
+
+def _roles_told(manifest: BundleManifest) -> str:
+    return ", ".join(f"{role} (may be missing)" if role in manifest.optional else role for role in manifest.roles) + "; " * bool(
+        manifest.roles
     )
 
 

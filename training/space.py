@@ -142,6 +142,8 @@ def command(recipe: str, data: Path | None, asked: Asked, given: Mapping[str, An
         "spacing_mm": asked.spacing_mm,
         "window": asked.window,
         "modality": asked.modality,
+        "roles": asked.roles,
+        "optional": asked.optional,
     }
     said |= {"augmentation": asked.augmentation, **given, "precision": None if precision == "float32" else precision}
     said |= {"accumulate": None if parts == 1 else parts}

@@ -141,7 +141,7 @@ def test_some_labels_are_learned_in_the_order_that_is_asked(folder: Path) -> Non
         ({"labels": {"background": 0, "": 1}}, "label '' is empty"),
         ({"labels": {"background": 0, "a\\b": 1}}, "has a backslash"),
         ({"labels": {"background": 0, "a\x07": 1}}, "a sign that is not printed"),
-        ({"channel_names": {"0": "T1", "1": "T2"}}, "has the channels T1, T2: one series is learned here"),
+        ({"channel_names": {"0": "T1", "1": "T2"}}, "there is no imagesTr/ball_000_0001.nii.gz"),
         ({"channel_names": {"0": "photograph"}}, 'calls its channel "photograph", which is no modality of volumes'),
         ({"channel_names": None}, "channel_names"),
         ({"file_ending": ".png"}, "files end in '.png', and NIfTI is read here"),

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.imaging.subject import Images
+from inference.imaging.subject import Images, VolumeSet
 from inference.imaging.volume import Volume
 from training.errors import UnfitData, UnfitSetting
 
@@ -24,7 +24,7 @@ VALIDATING = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Labelled:
-    """A volume as serving would assemble it, and the truth about it.
+    """A volume as serving would assemble it, or several of one place, and the truth about it.
 
     Attributes
     ----------
@@ -32,11 +32,20 @@ class Labelled:
         (Z, Y, X) uint8 on the volume's grid.
     attributes
         What is known of the case beside its images (sex, age in years, site), by name: the evaluation makes groups of it.
+    role, others
+        Where several volumes are looked at together: the role of `volume`, and the others by theirs, on its grid. "" where one is.
     """
 
     volume: Volume
     labels: NDArray[np.uint8]
     attributes: Mapping[str, str] = field(default_factory=dict)
+    role: str = ""
+    others: Mapping[str, Volume] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> Volume | VolumeSet:
+        """What serving gives to the application."""
+        return VolumeSet(volumes={self.role: self.volume, **self.others}) if self.role else self.volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

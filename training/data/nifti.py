@@ -42,14 +42,20 @@ def pairs(folder: Path, *, modality: str) -> tuple[Case, ...]:
     there = sorted(path.name for path in labels.glob("*.nii*") if (images / path.name).is_file())
     if not there:
         raise UnfitData(f"{folder} has no images/NAME.nii.gz with labels/NAME.nii.gz")
-    known = _participants(folder / "participants.tsv")
+    known = participants(folder / "participants.tsv")
     return tuple(
         Case(patient=case, name=case, load=partial(read_labelled, images / name, labels / name, modality, known.get(case, {})))
         for case, name in ((name.split(".nii")[0], name) for name in there)
     )
 
 
-def _participants(file: Path) -> dict[str, dict[str, str]]:
+def participants(file: Path) -> dict[str, dict[str, str]]:
+    """What a participants.tsv says of each participant_id, of the columns that an evaluation may group by; nothing where there is no file.
+
+    Raises
+    ------
+    UnfitData
+    """
     if not file.is_file():
         return {}
     try:

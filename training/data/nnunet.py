@@ -14,23 +14,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
-
-from inference import codes
 from inference.applications.bundle.finish import Regions
-from inference.applications.bundle.names import known
+from inference.applications.bundle.metadata import role_names
 from inference.applications.bundle.nnunet.plans import Labels, read_labels
-from inference.applications.manifest import is_label
 from inference.errors import HilumError
-from training.data.cases import Case, Labelled
-from training.data.coded import coded
+from training.data.cases import Case
 from training.data.dicom import Segment
-from training.data.nifti import read_labelled
-from training.data.structures import MOST
-from training.data.volumes import on_one_grid
-from training.errors import UnclearLabels, UnfitData
+from training.data.drawn import DrawnFile, load_drawn
+from training.data.naming import named_structures
+from training.errors import UnfitData
 
 DATASET, IMAGES, LABELS, SPLITS = "dataset.json", "imagesTr", "labelsTr", "splits_final.json"
 _PREPROCESSED = "nnUNet_preprocessed"
@@ -47,7 +41,7 @@ class RawFolder:
     labels
         What dataset.json says of channels and labels.
     files
-        Of each case by name the image, and the file of its labels.
+        Of each case by name its images, one a channel, and the file of its labels.
     left_out
         Of every file that is not used, why not.
     parts
@@ -56,7 +50,7 @@ class RawFolder:
 
     folder: Path
     labels: Labels
-    files: Mapping[str, tuple[Path, Path]]
+    files: Mapping[str, tuple[tuple[Path, ...], Path]]
     left_out: tuple[str, ...]
     parts: Mapping[str, int]
 
@@ -68,43 +62,34 @@ class RawFolder:
         UnclearLabels
             A name is not there, none is, one fits no element of text, or two structures could not be told apart.
         """
-        every = {number: _segment(number, name) for number, name in sorted(self.labels.names.items())}
-        known_as = {_plain(one.label): number for number, one in every.items()}
-        known_as |= {_plain(name): number for number, name in self.labels.names.items()}
-        said = ", ".join(self.labels.names.values())
-        absent = [name for name in names if _plain(name) not in known_as]
-        if absent:
-            raise UnclearLabels(f"{self.folder / DATASET} has no label {', '.join(absent)}; it has: {said}")
-        made = tuple(every[number] for number in dict.fromkeys(known_as[_plain(name)] for name in names)) or tuple(every.values())
-        if not made:
-            raise UnclearLabels(f"{self.folder / DATASET} has no label beside the background: nothing could be learned")
-        unfit = [self.labels.names[one.number] for one in made if not is_label(one.label)]
-        if unfit:
-            raise UnclearLabels(
-                f"{self.folder / DATASET}: label {unfit[0]!r} is empty, or has a backslash or a sign that is not printed: rename it"
-            )
-        if len(made) > MOST:
-            raise UnclearLabels(f"{len(made)} structures, of which one network learns {MOST} at most")
-        kinds = {(one.type.scheme, one.type.value, one.laterality, one.site) for one in made}
-        if min(len(kinds), len({_plain(one.label) for one in made})) < len(made):
-            raise UnclearLabels(
-                f"{self.folder / DATASET}: two of {said} have one name or one code: rename one, or take it out with --labels"
-            )
-        return made
+        return named_structures(str(self.folder / DATASET), self.labels.names, names)
 
-    def cases(self, segments: Sequence[Segment], modality: str) -> tuple[Case, ...]:
-        """The cases by name, their labels 1, 2, … in the order of `segments`; each counts as a patient."""
-        values = tuple(one.number for one in segments)
-        declared = frozenset(self.labels.names)
-        return tuple(
-            Case(
-                patient=name,
-                name=name,
-                load=partial(_load, image, label, modality, values, declared),
-                part=self.parts.get(name, 0),
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels as roles.
+
+        Raises
+        ------
+        UnfitData
+            Several of them are called alike.
+        """
+        made = role_names(self.labels.inputs)
+        if not made and len(self.labels.inputs) > 1:
+            raise UnfitData(
+                f"{self.folder / DATASET}: the channels {', '.join(self.labels.inputs)} are not told apart: name each otherwise"
             )
-            for name, (image, label) in self.files.items()
-        )
+        return made or self.labels.inputs
+
+    def cases(self, segments: Sequence[Segment], modality: str, roles: Sequence[str]) -> tuple[Case, ...]:
+        """The cases by name, their labels 1, 2, … in the order of `segments`; each counts as a patient."""
+        numbers = dict.fromkeys(self.labels.names, 0) | {one.number: at for at, one in enumerate(segments, start=1)}
+        channels = self.channels
+        made = []
+        for name, (images, label) in self.files.items():
+            drawn = DrawnFile(file=label, values=numbers, named_in=DATASET)
+            load = partial(load_drawn, {role: images[channels.index(role)] for role in roles}, (drawn,), modality, together=len(roles) > 1)
+            made.append(Case(patient=name, name=name, load=load, part=self.parts.get(name, 0)))
+        return tuple(made)
 
 
 def is_raw_folder(folder: Path) -> bool:
@@ -130,7 +115,8 @@ def raw_folder(folder: Path) -> RawFolder:
         raise UnfitData(
             f"{folder / DATASET}: files end in {ending!r}, and NIfTI is read here ({', '.join(_ENDINGS)}): write them as NIfTI, and say so"
         )
-    files, left_out = _listed(folder, said) if "dataset" in said else _found(folder, ending)
+    count = len(labels.inputs)
+    files, left_out = _listed(folder, said, count) if "dataset" in said else _found(folder, ending, count)
     if not files:
         raise UnfitData(
             f"{folder}: no NAME{ending} in {LABELS} has an image {IMAGES}/NAME_0000{ending}" + "".join(f"; {one}" for one in left_out[:3])
@@ -166,46 +152,54 @@ def _labels(file: Path, said: Mapping[str, Any]) -> Labels:
             f"{file} has regions that overlap ({', '.join(labels.names.values())}): labels that exclude each other are learned here. Name "
             'each value by itself ("edema": 1, "core": 2)'
         )
-    if len(labels.inputs) > 1:
-        raise UnfitData(f"{file} has the channels {', '.join(labels.inputs)}: one series is learned here. Make a folder of one channel")
     return labels
 
 
-def _found(folder: Path, ending: str) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+_Files: TypeAlias = dict[str, tuple[tuple[Path, ...], Path]]
+
+
+def _found(folder: Path, ending: str, count: int) -> tuple[_Files, list[str]]:
     """The files by their places."""
-    files, left_out = {}, []
+    files: _Files = {}
+    left_out = []
     images = {path.name: path for path in _files(folder / IMAGES, ending)}
     for label in _files(folder / LABELS, ending):
         name = label.name.removesuffix(ending)
-        image = images.pop(f"{name}_0000{ending}", None) or images.pop(label.name, None)
-        if image is None:
-            left_out.append(f"{LABELS}/{label.name}: there is no {IMAGES}/{name}_0000{ending}")
+        names = [f"{name}_{channel:04d}{ending}" for channel in range(count)]
+        if count == 1 and names[0] not in images:
+            names = [label.name] if label.name in images else names
+        absent = [one for one in names if one not in images]
+        if absent:
+            left_out.append(f"{LABELS}/{label.name}: there is no {IMAGES}/{absent[0]}")
         else:
-            files[name] = (image, label)
+            files[name] = (tuple(images.pop(one) for one in names), label)
     left_out += [f"{IMAGES}/{name}: no labels in {LABELS}" for name in images]
     return files, left_out
 
 
-def _listed(folder: Path, said: Mapping[str, Any]) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+def _listed(folder: Path, said: Mapping[str, Any], count: int) -> tuple[_Files, list[str]]:
     """The files as dataset.json lists them, which nnU-Net allows."""
-    files: dict[str, tuple[Path, Path]] = {}
+    files: _Files = {}
     named: dict[str, str] = {}
     left_out = []
     if not isinstance(said["dataset"], dict):
         raise UnfitData(f'{folder / DATASET}: "dataset" is no object of JSON')
     for name, one in sorted(said["dataset"].items()):
         try:
-            (image,), label = one["images"], one["label"]
-            image, label = folder / image, folder / label
+            images, label = tuple(folder / image for image in one["images"]), folder / one["label"]
+            if len(images) != count:
+                raise ValueError(f"{len(images)} images of {count} channels")
         except (KeyError, TypeError, ValueError) as broken:
-            raise UnfitData(f'{folder / DATASET}: "{name}" does not name one image and its label ({broken!r})') from broken
-        if (before := named.setdefault(os.path.realpath(image), name)) != name:
-            raise UnfitData(f'{folder / DATASET}: "{before}" and "{name}" are one image, {image}: take one of them out')
-        absent = [path for path in (image, label) if not path.is_file()]
+            what = "one image" if count == 1 else "its images"
+            raise UnfitData(f'{folder / DATASET}: "{name}" does not name {what} and its label ({broken!r})') from broken
+        for image in images:
+            if (before := named.setdefault(os.path.realpath(image), name)) != name:
+                raise UnfitData(f'{folder / DATASET}: "{before}" and "{name}" are one image, {image}: take one of them out')
+        absent = [path for path in (*images, label) if not path.is_file()]
         if absent:
             left_out.append(f"{name}: {absent[0]} is not there")
         else:
-            files[name] = (image, label)
+            files[name] = (images, label)
     return files, left_out
 
 
@@ -249,27 +243,3 @@ def _json(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as broken:
         raise UnfitData(f"{file} cannot be read as JSON: {broken}") from broken
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.replace("_", " ").split()).casefold()
-
-
-def _segment(number: int, name: str) -> Segment:
-    """A structure by its name: its code where the name is known whole, or says one itself; else one of hilum's own."""
-    found = known(name)
-    if found is not None:
-        label = " ".join(name.replace("_", " ").split())[:64]
-        return Segment(number=number, label=label, type=found.type, category=found.category, laterality=found.laterality, site=found.site)
-    type = coded(name.replace("_", " "))
-    return Segment(number=number, label=type.meaning[:64], type=type, category=codes.ANATOMICAL_STRUCTURE)
-
-
-def _load(image: Path, label: Path, modality: str, values: Sequence[int], declared: frozenset[int]) -> Labelled:
-    found = read_labelled(image, label, modality)
-    unknown = sorted(set(np.unique(found.labels).tolist()) - declared - {0})
-    if unknown:
-        raise UnfitData(f"{label} holds the value {unknown[0]}, which {DATASET} does not name")
-    numbers = np.zeros(256, dtype=np.uint8)
-    numbers[list(values)] = range(1, len(values) + 1)
-    return Labelled(volume=on_one_grid(found.volume), labels=numbers[found.labels])

@@ -13,11 +13,11 @@ from inference.applications.port import MeasurementOutput, ModelRef, SegmentOutp
 from inference.errors import HilumError
 from inference.findings import Findings
 from inference.imaging.resample import Grid, Interpolation, resample
-from training.augment import cutting, segmentation
+from training.augment import cutting, lacking, segmentation
 from training.baselines import INTENSITY
 from training.data.cases import ByPatient, Case, Fold, Labelled, digest, named, split
 from training.data.coded import PRIVATE
-from training.data.outlined import outlined
+from training.data.outlined import Roles, outlined
 from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
 from training.evaluation.segmentation import Masks, dice
 from training.planning import STRIDE, Asked, Facts, Plan, application_name, facts, planned, read, strength, told, write
@@ -31,7 +31,7 @@ MEAN = "Dice, mean of all"
 CHANNELS, STRIDES = (16, 32, 64, 128), (2, 2, 2)
 FULL_RUN = FullRun(
     wants="DICOM series with DICOM SEG of them, in one folder nested in any way; or a raw folder of nnU-Net (dataset.json, imagesTr, "
-    "labelsTr); some ten patients at the very least",
+    "labelsTr), a BIDS folder with masks in its derivatives, a folder of BraTS; some ten patients at the very least",
     time="by the data: hours of a processor",
     figure="by the data: beside intensity alone, on the patients that it held out",
 )
@@ -102,9 +102,12 @@ def recipe_of(plan: Plan) -> Segmenter:
         channels=manifest.channels,
         sides=ByPatient(partial(_cases, plan=plan)),
         example=partial(example, manifest),
-        network=partial(network, manifest.channels),
+        network=partial(network, len(manifest.roles) or 1, manifest.channels),
         loss=loss,
-        augment=cutting(plan.window, partial(segmentation, strength=strength(plan.asked))),
+        augment=lacking(
+            [manifest.roles.index(role) for role in manifest.optional],
+            cutting(plan.window, partial(segmentation, strength=strength(plan.asked))),
+        ),
         space=Space(window=(0.5, 1.0, 1.5), augmented=True),
         score=partial(score, names),
         structures=partial(structures, names),
@@ -126,16 +129,18 @@ def recipe_of(plan: Plan) -> Segmenter:
 
 def example(manifest: BundleManifest, case: Labelled) -> Example:
     """A whole case by the code that serves; its labels by the nearest voxel."""
-    image = prepared(manifest, case.volume)
+    image = prepared(manifest, case.subject)
     target = resample(case.labels, Grid.of(case.volume), image.grid, by=Interpolation.NEAREST)
-    return Example(image=image.values[None], target=target[None])
+    return Example(image=image.values if manifest.roles else image.values[None], target=target[None])
 
 
-def network(channels: int) -> Any:
-    """A U-Net with residual units."""
+def network(images: int, channels: int) -> Any:
+    """A U-Net with residual units, of one image or of several together."""
     from monai.networks.nets.unet import UNet
 
-    return UNet(spatial_dims=3, in_channels=1, out_channels=channels, channels=CHANNELS, strides=STRIDES, num_res_units=1, norm="INSTANCE")
+    return UNet(
+        spatial_dims=3, in_channels=images, out_channels=channels, channels=CHANNELS, strides=STRIDES, num_res_units=1, norm="INSTANCE"
+    )
 
 
 def loss() -> Callable[[Any, Any], Any]:
@@ -163,7 +168,11 @@ def score(names: Sequence[str], findings: Findings, case: Labelled) -> Mapping[s
 def _cases(folder: Path, plan: Plan) -> tuple[Case, ...]:
     """The cases that a run was planned with."""
     names = [structure.label for structure in plan.manifest.structures]
-    return outlined(folder, names, plan.asked.modality, over=bool(plan.asked.labels)).cases
+    return outlined(folder, names, plan.asked.modality, over=bool(plan.asked.labels), roles=_roles(plan.asked)).cases
+
+
+def _roles(asked: Asked) -> Roles:
+    return Roles(names=asked.roles, optional=asked.optional)
 
 
 def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None], fold: Fold | None) -> tuple[Plan, tuple[Case, ...]]:
@@ -172,7 +181,7 @@ def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None], f
     if asked.name:
         # before minutes of reading
         application_name(asked.name)
-    found = outlined(data, asked.labels, asked.modality, over=bool(asked.labels))
+    found = outlined(data, asked.labels, asked.modality, over=bool(asked.labels), roles=_roles(asked))
     for reason in _shortened(found.left_out):
         tell(f"left out: {reason}")
     uncoded = [one.label for one in found.structures if one.type.scheme == PRIVATE]
@@ -194,6 +203,7 @@ def _planned(data: Path, seed: int, asked: Asked, tell: Callable[[str], None], f
         training=digest(training),
         layout=found.layout,
         split=found.split,
+        roles=found.roles,
     )
     return plan, found.cases
 

@@ -124,7 +124,7 @@ def findings(recipe: Recipe, cases: Sequence[Case], repository: Path, infer: Inf
     for case in cases:
         labelled = case.load()
         with naming(case):
-            found = application.analyse(labelled.volume, infer)
+            found = application.analyse(labelled.subject, infer)
         yield labelled, found
 
 
@@ -142,7 +142,7 @@ def _parts(recipe: Segmenter, cases: Sequence[Case], evaluation: Mapping[str, An
 
     def seen(case: Case) -> tuple[Volume, Sequence[Masks]]:
         labelled = case.load()
-        return labelled.volume, list(recipe.structures(application.analyse(labelled.volume, asked.infer), labelled).values())
+        return labelled.volume, list(recipe.structures(application.analyse(labelled.subject, asked.infer), labelled).values())
 
     return Parts(
         kinds_note="A case in which the structure was not found has no distance and is not among its cases; its Dice is 0.",
@@ -181,10 +181,10 @@ def _scored(
         labelled = case.load()
 
         def plain(labelled: Labelled = labelled) -> Row:
-            return figures(recipe, application.analyse(labelled.volume, asked.infer), labelled)
+            return figures(recipe, application.analyse(labelled.subject, asked.infer), labelled)
 
         def baseline(labelled: Labelled = labelled) -> Row:
-            return figures(recipe, recipe.application.analyse(labelled.volume, guessed), labelled)
+            return figures(recipe, recipe.application.analyse(labelled.subject, guessed), labelled)
 
         with naming(case):
             row, without = asked.kept.row(f"{case.name} | plain", plain), asked.kept.row(f"{case.name} | baseline", baseline)
@@ -197,8 +197,8 @@ def _scored(
             def under(labelled: Labelled = labelled, each: Perturbation = each, name: str = case.name) -> Row:
                 worse = perturbed(labelled, each, name)
                 try:
-                    check(application, worse.volume)
-                    found = application.analyse(worse.volume, asked.infer)
+                    check(application, worse.subject)
+                    found = application.analyse(worse.subject, asked.infer)
                 except (InputError, NotFinite):  # a refusal is an answer, too, and a safe one: it is counted
                     return {}
                 return figures(recipe, found, worse)

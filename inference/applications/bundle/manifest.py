@@ -102,6 +102,8 @@ class BundleManifest:
         What is measured of the structures besides.
     roles
         Of several series that are the network's channels, in their order; the first is the reference. () where one series is.
+    optional
+        Those of `roles` without which it was trained, too: where their series is not there, the channel is 0 everywhere.
     grade
         "research", or "demonstration", of which the reader is told.
     before
@@ -134,6 +136,7 @@ class BundleManifest:
     volumes: bool = True
     measures: tuple[Measure, ...] = ()
     roles: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     noun: str = ""
     licences: Licences = field(default_factory=Licences)
     grade: str = "research"
@@ -147,7 +150,7 @@ class BundleManifest:
 
 _STEPS = {**STEPS, **preparing.STEPS}
 _INFERERS = {**INFERERS, Patches.__name__: Patches}
-_OPTIONAL = ("series", "volumes", "roles", "noun", "grade", "decides", "samples")
+_OPTIONAL = ("series", "volumes", "roles", "optional", "noun", "grade", "decides", "samples")
 """Of `BundleManifest`: what stands in the file where it says something."""
 DEMONSTRATION = say("Demonstration grade, research only, not for diagnosis.")
 
@@ -213,6 +216,8 @@ def from_text(content: bytes, where: str) -> BundleManifest:
         detector = detector_from(given) if (given := said.pop("detector", None)) else None
         problem = "" if answers or numbers or detector else order_problem(finish)
         accepts = accepts_from(said.pop("accepts"))
+        if not {*said.get("optional", ())} <= {*said.get("roles", ())[1:]}:
+            raise ValueError("what is optional is one of its roles, and not the first")
         if accepts.takes is Takes.IMAGES and not (answers or numbers):
             problem = "an application without code marks nothing on single images"
         if problem:
@@ -289,7 +294,7 @@ def application_of(manifest: BundleManifest) -> Application:
         series=manifest.series,
         grade=manifest.grade,
         licences=manifest.licences,
-        roles=tuple(Role(name=name) for name in manifest.roles),
+        roles=tuple(Role(name=name, optional=name in manifest.optional) for name in manifest.roles),
     )
 
 
@@ -312,8 +317,11 @@ def prepared(manifest: BundleManifest, subject: Volume | VolumeSet | Image, mark
 
         return appended(manifest.prepare, images, marked, range(1, manifest.channels), manifest.before, room)
     if isinstance(subject, VolumeSet):
-        images = preparing.together(manifest.prepare, [source_image(subject[role]) for role in manifest.roles])
-        return replace(images[0], values=np.stack([image.values for image in images]))
+        there = [role for role in manifest.roles if role in subject]
+        images = preparing.together(manifest.prepare, [source_image(subject[role]) for role in there])
+        values = dict(zip(there, (image.values for image in images), strict=True))
+        absent = np.zeros_like(images[0].values)
+        return replace(images[0], values=np.stack([values.get(role, absent) for role in manifest.roles]))
     if isinstance(subject, Image) and manifest.samples is Samples.RGB:
         images = preparing.together(manifest.prepare, colours(subject))
         return replace(images[0], values=np.stack([image.values for image in images]))
