@@ -11,6 +11,7 @@ from inference.applications.bundle.manifest import FILE, application
 from inference.applications.declared import check_outputs
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.imaging.assemble import assemble
+from inference.imaging.subject import VolumeSet
 from inference.imaging.write_series import write_series
 from tests.lab.howto import HowTo
 from training import recipes
@@ -18,6 +19,7 @@ from training.export import PACKED
 from training.infer import EngineInfer
 from training.tasks.segmentation import findings
 
+from .made_heads_of_brats import CONTRASTS, brats_folder, head
 from .made_raw_folder import raw_folder
 from .studies import AFFINE, thorax
 from .tabled_page import typed
@@ -53,3 +55,36 @@ def test_a_raw_folder_becomes_a_served_application(tmp_path: Path) -> None:
             check_outputs(served, found, volume)
             assert [one.label for one in found.segments] == [one.label for one in expected] == ["lesion"]
             np.testing.assert_array_equal(found.segments[0].mask, expected[0].mask)
+
+
+def test_four_contrasts_become_an_application_over_roles(tmp_path: Path) -> None:
+    """Trained, evaluated and exported by the page's commands: a held-out case as four DICOM series gets the masks of the evaluation; one
+    that lacks a series which may be missing is answered, too, and its channel is what the training showed in its place."""
+    data = brats_folder(tmp_path / "brats", 16)
+    train, evaluate, export = PAGE.commands("BraTS")
+    said = typed(PAGE.typed(train), tmp_path)
+    assert [line for line in said.splitlines() if " series of " in line] == [PAGE.printed("BraTS")[-1]]
+    assert "| Dice enhancing tumor |" in typed(PAGE.typed(evaluate), tmp_path)
+    typed(PAGE.typed(export), tmp_path)
+    PAGE.followed("BraTS")
+    run = tmp_path / "var" / "training" / "segmentation"
+    recipe = recipes.load("segmentation", run)
+    case = recipe.sides(data, 0).test[0]
+    with closing(EmbeddedEngine(run / PACKED)) as engine:
+        ((_, evaluated),) = findings(recipe, [case], run / PACKED, EngineInfer(engine))
+    served = application(tmp_path / "models" / "brats_made" / "1" / FILE)
+    assert [(role.name, role.optional) for role in served.roles] == [("FLAIR", False), ("T1", True), ("T1c", True), ("T2", False)]
+    images, _ = head(int(case.name.rpartition("_")[2]) - 1)
+    volumes = {
+        role: assemble(write_series(images[contrast], AFFINE, tmp_path / role, modality="MR"))
+        for role, contrast in zip(("FLAIR", "T1", "T1c", "T2"), CONTRASTS, strict=True)
+    }
+    with closing(EmbeddedEngine(tmp_path / "models")) as engine:
+        subject = VolumeSet(volumes=volumes)
+        found = served.analyse(subject, EngineInfer(engine))
+        check_outputs(served, found, subject)
+        assert [one.label for one in found.segments] == [one.label for one in evaluated.segments] != []
+        for one, expected in zip(found.segments, evaluated.segments, strict=True):
+            np.testing.assert_array_equal(one.mask, expected.mask)
+        lacking = VolumeSet(volumes={role: volume for role, volume in volumes.items() if role != "T1c"})
+        check_outputs(served, served.analyse(lacking, EngineInfer(engine)), lacking)

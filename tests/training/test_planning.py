@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inference.applications.bundle.errors import BrokenManifest
 from inference.applications.bundle.steps import NormalizeIntensity, ScaleIntensityRange, Spacing
 from inference.applications.port import ModelRef
 from inference.codes import LESION, MORPHOLOGICALLY_ABNORMAL_STRUCTURE
 from training import recipes
-from training.augment import cut
+from training.augment import ABSENT_SHARE, cut, lacking
 from training.baselines import Bands
 from training.data.dicom import Segment
+from training.data.outlined import Roles
 from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
-from training.planning import Asked, Facts, Plan, planned, read, write
+from training.planning import Asked, Facts, Plan, planned, read, told, write
 from training.recipe import Example
 
 from .studies import write_studies, write_study
@@ -139,3 +141,33 @@ def test_a_plan_is_for_the_cases_that_it_saw(tmp_path: Path) -> None:
     write_study(data, 9)
     with pytest.raises(OtherRun, match=r"those of seed 3 in .* are others"):
         begun(3, asked, told.append)
+
+
+def test_roles_are_kept_with_those_that_may_be_missing(tmp_path: Path) -> None:
+    """The plan comes back as it was written, and says in words what a study may lack; a first role that may is refused, as nothing would
+    lie on it."""
+    seen = [facts((2, 1, 1), (20, 40, 40))]
+    roles = Roles(names=("FLAIR", "T1c"), optional=("T1c",))
+    made = planned(
+        seen, [SEGMENT], "MR", Asked(roles=roles.names, optional=roles.optional), series=1, patients=1, seed=0, training="", roles=roles
+    )
+    write(made, tmp_path)
+    assert read(tmp_path) == made
+    assert "FLAIR, T1c (may be missing); " in told(made)
+    content = (tmp_path / "plan.json").read_text()
+    (tmp_path / "plan.json").write_text(content.replace('"optional": [\n      "T1c"', '"optional": [\n      "FLAIR"'))
+    with pytest.raises(BrokenManifest, match="and not the first"):
+        read(tmp_path)
+
+
+def test_a_channel_that_may_be_missing_is_left_out_now_and_then() -> None:
+    """In about the share that is said, whole, the same for a seed; the others never."""
+    shown = Example(image=np.ones((3, 2, 2, 2), dtype=np.float32), target=np.zeros((1, 2, 2, 2), dtype=np.uint8))
+    augment = lacking([1], lambda: lambda example, seed: example)()
+    seen = np.stack([augment(shown, seed).image.reshape(3, -1) for seed in range(400)])
+    gone = ~seen.any(axis=2)
+    assert not gone[:, [0, 2]].any()
+    assert seen[:, 1].std(axis=1).max() == 0, "a channel is left out whole"
+    assert abs(gone[:, 1].mean() - ABSENT_SHARE) < 4 * np.sqrt(ABSENT_SHARE * (1 - ABSENT_SHARE) / 400)
+    assert shown.image.all(), "what was given is as it was"
+    np.testing.assert_array_equal(augment(shown, 7).image, augment(shown, 7).image)
