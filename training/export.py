@@ -60,13 +60,13 @@ def packed(recipe: Recipe, network: Any, run: Path, *answers: tuple[int, ...], b
     ------
     UnfitBundle
     """
-    file, weights = convert(network, recipe.window, False, batch, "pt2")
+    file, weights = convert(network, recipe.window, False, batch, "pt2", recipe.images)
     floats = np.dtype(np.float32)
     config = config_text(
         recipe.model.name,
         "pytorch",
         batch,
-        (TensorConfig(name="INPUT__0", dtype=floats, dims=(1, *recipe.window)),),
+        (TensorConfig(name="INPUT__0", dtype=floats, dims=(recipe.images, *recipe.window)),),
         tuple(TensorConfig(name=f"OUTPUT__{number}", dtype=floats, dims=dims) for number, dims in enumerate(answers)),
         file,
     )
@@ -79,7 +79,7 @@ def packed(recipe: Recipe, network: Any, run: Path, *answers: tuple[int, ...], b
         licence=recipe.data.licence,
         attribution=recipe.data.attribution,
         format="torch.export",
-        golden=_golden(network, (1, 1, *recipe.window)),
+        golden=_golden(network, (1, recipe.images, *recipe.window)),
     )
     model = packed_ref(recipe)
     unproven = f"# {model.name}, version 1\n\nNot evaluated yet.\n"

@@ -146,6 +146,8 @@ class Recipe(ABC):
     cut_by
         Memory that does not suffice for one image is answered by a smaller window of it in training, with sides that are multiples of this;
         0: the recipe's images are not cut.
+    images
+        How many of one place the network sees together: the channels of its input.
     full_run
         What is said of it where recipes are listed.
     space
@@ -172,6 +174,7 @@ class Recipe(ABC):
     averaged: float = 0.0
     draws: int = 1
     cut_by: int = 0
+    images: int = 1
     space: Space | None = OF_ANY_RECIPE
     beside: Beside = nothing_beside
 

@@ -122,6 +122,7 @@ def recipe_of(plan: Plan) -> Segmenter:
         baseline=INTENSITY,
         full_run=FULL_RUN,
         cut_by=STRIDE,
+        images=len(manifest.roles) or 1,
         draws=min(max(round(_PARTS_AN_EPOCH / plan.series), 1), _MOST_DRAWS),
         beside=partial(_beside, manifest),
     )
