@@ -16,7 +16,7 @@ CONTRASTS = ("flair", "t1", "t1ce", "t2")
 def head(seed: int) -> tuple[dict[str, NDArray[np.int16]], NDArray[np.uint8]]:
     """Of each contrast its values (Z, Y, X), and the labels: 1 necrosis, 2 edema, 4 enhancing tumor, as BraTS numbered them until 2021."""
     rng = np.random.default_rng(seed)
-    at = np.stack(np.mgrid[tuple(slice(0, side) for side in SHAPE)])
+    at = np.indices(SHAPE)
     centre = rng.uniform(9, np.array(SHAPE) - 9)
     away = np.linalg.norm(at - centre[:, None, None, None], axis=0)
     labels = np.zeros(SHAPE, dtype=np.uint8)

@@ -102,7 +102,7 @@ def recipe_of(plan: Plan) -> Segmenter:
         channels=manifest.channels,
         sides=ByPatient(partial(_cases, plan=plan)),
         example=partial(example, manifest),
-        network=partial(network, len(manifest.roles) or 1, manifest.channels),
+        network=partial(network, manifest.channels, len(manifest.roles) or 1),
         loss=loss,
         augment=lacking(
             [manifest.roles.index(role) for role in manifest.optional],
@@ -135,7 +135,7 @@ def example(manifest: BundleManifest, case: Labelled) -> Example:
     return Example(image=image.values if manifest.roles else image.values[None], target=target[None])
 
 
-def network(images: int, channels: int) -> Any:
+def network(channels: int, images: int = 1) -> Any:
     """A U-Net with residual units, of one image or of several together."""
     from monai.networks.nets.unet import UNet
 
