@@ -2,7 +2,7 @@
 
 A network that is asked about one slice marks something on slices beyond the base or the apex, too: an atrium, the aorta's root, the
 stomach. Which slices count is decided here, phase by phase: from the slice with the most outwards, as long as the next one's part lies
-over the one before and is not much larger.
+over the one before and is not much larger than the two before.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ Mask = NDArray[np.bool_]
 LEAST_MM2 = 30.0
 """A part that is smaller is none: the tip of a cavity that a slice just touches is drawn from about this size on."""
 MOST_GROWTH = 1.4
-"""Times the part of the slice before, outwards: a ventricle gets no wider beyond its widest slice but by its own beat and by noise."""
+"""Times the larger of the two parts before, outwards: a ventricle gets no wider beyond its widest slice but by its own beat, by breath and
+by noise. Of two: a slice that was taken in another breath may be smaller than both its neighbours (SC-HYP-40 of the Sunnybrook data)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,11 +55,13 @@ def cavity(marked: Mask, pixel_mm2: float) -> Cavity:
         widest = int(sizes_mm2.argmax())
         counting[widest] = parts[widest]
         for outwards in (range(widest - 1, -1, -1), range(widest + 1, len(parts))):
-            before = parts[widest]
+            before, most = parts[widest], np.count_nonzero(parts[widest])
             for z in outwards:
                 part = _over(marked[z], before)
-                if not LEAST_MM2 <= np.count_nonzero(part) * pixel_mm2 <= MOST_GROWTH * np.count_nonzero(before) * pixel_mm2:
+                pixels = np.count_nonzero(part)
+                if not (pixels * pixel_mm2 >= LEAST_MM2 and pixels <= MOST_GROWTH * most):
                     break
+                most = max(pixels, np.count_nonzero(before))
                 counting[z] = before = part
     mask = np.zeros(marked.shape, dtype=np.bool_)
     for z, part in counting.items():

@@ -258,6 +258,15 @@ def test_what_lies_elsewhere_or_is_too_large_does_not_count() -> None:
     assert cavity(np.zeros_like(slices), pixel_mm2=4.0).first == -1
 
 
+def test_a_slice_that_is_smaller_than_both_its_neighbours_ends_nothing() -> None:
+    """As in another breath: areas of 745, 494, 464, 370, 546 and 382 pixels are one ventricle; a part that is much wider ends it all the
+    same."""
+    breathing = np.stack([part((0, 20), (0, wide)) for wide in (37, 25, 23, 18, 27, 19)])
+    assert (cavity(breathing, pixel_mm2=1.0).first, cavity(breathing, pixel_mm2=1.0).last) == (0, 5)
+    wider = np.stack([part((0, 20), (0, wide)) for wide in (37, 20, 18, 29)])
+    assert cavity(wider, pixel_mm2=1.0).left_out == (3,)
+
+
 def turned(degrees_from_z: float) -> NDArray[np.float64]:
     """Axes of slices whose normal is so far from the patient's own, in the plane through the ears and the feet."""
     angle = np.radians(degrees_from_z)
