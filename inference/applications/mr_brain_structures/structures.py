@@ -55,10 +55,6 @@ STRUCTURES = (
     BrainStructure(
         label="third ventricle", channels=(91,), type=Code("49841001", "SCT", "Third ventricle"), rgb=(204, 182, 142), compact=False
     ),
-    BrainStructure(
-        label="fourth ventricle", channels=(92,), type=Code("35918002", "SCT", "Fourth ventricle"), rgb=(42, 204, 164), compact=False
-    ),
-    BrainStructure(label="brain stem", channels=(94,), type=Code("119238007", "SCT", "Brain stem"), rgb=(119, 159, 176)),
 )
 CHANNELS = tuple(channel for structure in STRUCTURES for channel in structure.channels)
 """Of the published network, in the order in which the served one has them."""

@@ -303,7 +303,7 @@ def test_structures_are_told_apart_by_their_codes_and_sides() -> None:
     pairs: dict[str, list[Any]] = {}
     for structure in STRUCTURES:
         pairs.setdefault(structure.type.value, []).append(structure)
-    assert sorted(len(each) for each in pairs.values()) == [1] * 3 + [2] * len(PAIRED)
+    assert sorted(len(each) for each in pairs.values()) == [1] + [2] * len(PAIRED)
     for left, right in (each for each in pairs.values() if len(each) == 2):
         assert (left.laterality, right.laterality) == (codes.LEFT, codes.RIGHT)
         assert left.rgb == right.rgb
