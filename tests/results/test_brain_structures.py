@@ -54,5 +54,6 @@ def test_two_nuclei_and_how_much_they_differ(tmp_path: Path, monkeypatch: pytest
     # what was not found has 0; both sides together stand in the report of asymmetry
     assert sorted(value for value, _ in numbers if value) == pytest.approx([0.384, 0.512, 0.896], rel=1e-3)
     ((asymmetry, unit),) = [one for path in by_modality["SR"] for one in report.numbers(path, ASYMMETRY)]
-    assert (asymmetry, unit) == (pytest.approx(100 * 2 / 7, rel=1e-3), "%")
+    assert asymmetry == pytest.approx(100 * 2 / 7, rel=1e-3)
+    assert unit == "%"
     assert [fault for path in objects for fault in validators.faults_of(path, report=path in by_modality["SR"])] == []
