@@ -4,6 +4,7 @@ Segmentation: PS3.3 A.51 and C.8.20; of reports, the numbers of their content (P
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from inference import codes
 from inference.applications.bundle.manifest import Structure, not_found, segment_of
 from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue
 from inference.applications.container.output import ContainerOutput, number_at, refuse
+from inference.codes import Code
 from inference.errors import quoted
 from inference.findings import Evaluation, Findings, Measurement, empty_mask
 from inference.imaging.header import PARSE_ERRORS
@@ -21,6 +23,7 @@ from inference.translatable import Translatable
 
 _OFF = 0.05
 """Share of a voxel by which a frame may lie beside its slice: rounding of decimal strings."""
+_SIDES = {(one.value, one.scheme): one for one in (codes.LEFT, codes.RIGHT, codes.BOTH_SIDES)}
 _MOST_ITEMS = 100_000
 
 Mask = NDArray[np.bool_]
@@ -104,7 +107,7 @@ def _background(segment: Dataset) -> bool:
 
 
 def _structure(manifest: ContainerManifest, segment: Dataset, shown: str) -> Structure:
-    """The structure that a segment is, by its label; its code must be the same."""
+    """The structure that a segment is, by its label; its code must be the same, and its side no other."""
     label = str(segment.SegmentLabel).strip()
     names = {manifest.called.get(one.label, one.label): one for one in manifest.structures}
     if label not in names:
@@ -114,7 +117,17 @@ def _structure(manifest: ContainerManifest, segment: Dataset, shown: str) -> Str
     if said != (structure.type.value, structure.type.scheme):
         declared = f"{structure.type.scheme}:{structure.type.value}"
         refuse(manifest, f'{shown} codes "{structure.label}" as {quoted(":".join(reversed(said)))}, container.yaml as {declared}')
+    if structure.laterality is not None and (other := _sides(segment, code) - {structure.laterality}):
+        said_side, side = other.pop().meaning, structure.laterality.meaning
+        refuse(manifest, f'{shown} codes "{structure.label}" as {said_side}, container.yaml as {side}')
     return structure
+
+
+def _sides(segment: Dataset, code: Dataset) -> set[Code]:
+    """The sides that a segment says it is of: modifiers of what it is (PS3.3 C.8.20.2), and of its region (PS3.3 10.5)."""
+    regions = [one.get("AnatomicRegionModifierSequence") or () for one in segment.get("AnatomicRegionSequence") or ()]
+    modifiers = [*(code.get("SegmentedPropertyTypeModifierCodeSequence") or ()), *chain.from_iterable(regions)]
+    return {_SIDES[_coded(one)] for one in modifiers if _coded(one) in _SIDES}
 
 
 def _slice(manifest: ContainerManifest, volume: Volume, frame: Dataset, shared: Dataset, shown: str) -> int:

@@ -1,0 +1,109 @@
+"""What a container wrote, as findings: files that a made module leaves, read as a job reads them, without any container."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from inference import codes
+from inference.applications.bundle.manifest import Structure
+from inference.applications.container.described import ContainerManifest, ContainerValue, Contract
+from inference.applications.container.errors import ContainerOutputRefused
+from inference.applications.container.output import read_made
+from inference.applications.container.reading import found_in
+from inference.applications.port import Accepts
+from inference.codes import Code
+from inference.findings import Findings
+from inference.imaging.assemble import assemble
+from inference.imaging.write_series import write_series
+from tests.lab.modules.writing import coded, save, segmentation
+
+KIDNEY = Code("64033007", "SCT", "Kidney")
+LEFT_KIDNEY = Structure(
+    channel=1, label="kidney left", type=KIDNEY, category=codes.ANATOMICAL_STRUCTURE, rgb=(1, 2, 3), laterality=codes.LEFT
+)
+
+
+def container(**said: Any) -> ContainerManifest:
+    """One that marks the left kidney."""
+    given = {"structures": (LEFT_KIDNEY,), **said}
+    return ContainerManifest(
+        name="ct-kidney",
+        version="1.0.0",
+        title="Kidney",
+        image="sha256:" + 64 * "0",
+        contract=Contract.FOLDER,
+        accepts=Accepts(modality=("CT",)),
+        given_at="/input",
+        made_at="/output",
+        **given,
+    )
+
+
+class Run:
+    """A CT of four slices with a bright block, and the folder in which a module leaves what it made of it."""
+
+    def __init__(self, folder: Path) -> None:
+        voxels = np.zeros((4, 8, 8), np.int16)
+        voxels[1:3, 2:5, 2:6] = 700
+        affine = np.array([[0.0, 0, 1, -10], [0, 1, 0, -12], [2, 0, 0, 5], [0, 0, 0, 1]])
+        files = write_series(voxels, affine, folder / "ct", modality="CT")
+        self.volume = assemble(files)
+        self._images = sorted((dcmread(file) for file in files), key=lambda image: float(image.ImagePositionPatient[2]))
+        self.made = folder / "made"
+        self.made.mkdir()
+
+    def seg(self) -> Dataset:
+        """A segmentation of the block."""
+        return segmentation(self._images, 300, (KIDNEY.value, KIDNEY.scheme, KIDNEY.meaning), "kidney left")
+
+    def says(self, manifest: ContainerManifest, seg: Dataset | None = None, values: Any = None) -> Findings:
+        """What a job finds of these files."""
+        if seg is not None:
+            save(seg, self.made / "kidney.dcm")
+        if values is not None:
+            (self.made / manifest.values_file).write_text(json.dumps(values), encoding="utf-8")
+        instances = frozenset(str(image.SOPInstanceUID) for image in self._images)
+        return found_in(manifest, self.volume, read_made(manifest, self.made, self._images[0], instances), ())
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """One of each test's own."""
+    return Run(tmp_path)
+
+
+_RIGHT, _LEFT = coded("24028007", "SCT", "Right"), coded("7771000", "SCT", "Left")
+
+
+def test_a_segment_of_the_other_side_is_refused(run: Run) -> None:
+    """A kidney that its maker calls the right one is no left one, whatever its label says (PS3.3 C.8.20.2)."""
+    seg = run.seg()
+    seg.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = Sequence([_RIGHT])
+    with pytest.raises(ContainerOutputRefused, match=r'codes "kidney left" as Right, container\.yaml as Left'):
+        run.says(container(), seg)
+
+
+def test_a_segment_whose_region_is_of_the_other_side_is_refused(run: Run) -> None:
+    """Its side may stand at its anatomic region as well (PS3.3 10.5)."""
+    seg = run.seg()
+    region = coded("64033007", "SCT", "Kidney")
+    region.AnatomicRegionModifierSequence = Sequence([_RIGHT])
+    seg.SegmentSequence[0].AnatomicRegionSequence = Sequence([region])
+    with pytest.raises(ContainerOutputRefused, match=r'codes "kidney left" as Right'):
+        run.says(container(), seg)
+
+
+def test_a_segment_of_the_side_that_is_declared_is_marked(run: Run) -> None:
+    """The same side, and a modifier that is no side, are no contradiction; the mask is the block."""
+    seg = run.seg()
+    transplanted = coded("24486003", "SCT", "Transplanted")
+    seg.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = Sequence([transplanted, _LEFT])
+    (segment,) = run.says(container(), seg).segments
+    assert segment.laterality == codes.LEFT
+    np.testing.assert_array_equal(segment.mask, run.volume.voxels == 700)
