@@ -139,7 +139,7 @@ def _dicom(manifest: ContainerManifest, name: str, path: Path, source: Dataset, 
     try:
         meta = read_file_meta_info(path)
         if meta.TransferSyntaxUID not in _SYNTAXES:
-            refuse(manifest, f"{shown} is written as {meta.TransferSyntaxUID.name}; uncompressed and RLE are read of containers")
+            refuse(manifest, f"{shown} is written as {_named(meta.TransferSyntaxUID)}; uncompressed and RLE are read of containers")
         dataset = dcmread(path)
         if str(dataset.SOPInstanceUID) in instances:
             return None
@@ -151,9 +151,14 @@ def _dicom(manifest: ContainerManifest, name: str, path: Path, source: Dataset, 
         ours, theirs = quoted(source.get(differing, "")), quoted(dataset.get(differing, ""))
         refuse(manifest, f"{shown} is of another patient or study: its {differing} is {theirs}, that of the images {ours}")
     if kind not in (*_SEGMENTATIONS, *_REPORTS):
-        called = getattr(kind, "name", str(kind))
+        called = _named(UID(str(kind)))
         refuse(manifest, f"{shown} is a {called}, which is not taken of containers; where nobody needs it, `ignore:` leaves it out")
     return dataset
+
+
+def _named(uid: UID) -> str:
+    """The standard's name of a UID; of any other what the file says, quoted."""
+    return quoted(uid) if uid.name == str(uid) else uid.name
 
 
 def number_at(values: Mapping[str, Any], key: str) -> float | None:

@@ -41,7 +41,7 @@ def found_in(manifest: ContainerManifest, volume: Volume, written: ContainerOutp
         try:
             read = _segments(manifest, volume, dataset, quoted(name))
         except PARSE_ERRORS as broken:
-            refuse(manifest, f"{quoted(name)} is a segmentation that cannot be read: {broken!r}")
+            refuse(manifest, f"{quoted(name)} is a segmentation that cannot be read: {type(broken).__name__} ({quoted(broken)})")
         if twice := sorted(masks.keys() & read.keys()):
             refuse(manifest, f'{quoted(name)} marks "{twice[0]}" a second time')
         masks |= read
@@ -74,7 +74,7 @@ def _segments(manifest: ContainerManifest, volume: Volume, dataset: Dataset, sho
         refuse(manifest, f"{shown} is of another series of the study")
     kind = dataset.SegmentationType
     if kind not in ("BINARY", "LABELMAP"):
-        refuse(manifest, f"{shown} is a {kind} segmentation; BINARY and LABELMAP ones say of each voxel whether it belongs")
+        refuse(manifest, f"{shown} is a segmentation of type {quoted(kind)}; BINARY and LABELMAP ones say of each voxel whether it belongs")
     numbers = {int(one.SegmentNumber): _structure(manifest, one, shown) for one in dataset.SegmentSequence if not _background(one)}
     labels = [one.label for one in numbers.values()]
     if len(set(labels)) < len(labels):
@@ -140,7 +140,9 @@ def _slice(manifest: ContainerManifest, volume: Volume, frame: Dataset, shared: 
     drift = np.abs(steps - volume.affine[:3, 1:3]) * np.array(volume.voxels.shape[1:])
     at = volume.to_indices(position)
     z = round(float(at[0]))
-    if drift.max() > _OFF * min(volume.spacing_mm[1:]) or np.abs(at - [z, 0, 0]).max() > _OFF or not 0 <= z < len(volume.voxels):
+    # asked so, what is no number lies nowhere
+    lies = drift.max() <= _OFF * min(volume.spacing_mm[1:]) and np.abs(at - [z, 0, 0]).max() <= _OFF
+    if not lies or not 0 <= z < len(volume.voxels):
         refuse(manifest, f"{shown} has a frame that lies on no image of the series, pixel on pixel")
     return z
 
@@ -184,7 +186,7 @@ def _reported(manifest: ContainerManifest, reports: Mapping[str, Dataset]) -> di
                     refuse(manifest, f'{quoted(name)} says "{declared[concept].name.meaning}" more than once')
                 found[concept] = _number(manifest, item, declared[concept], quoted(name))
         except PARSE_ERRORS as broken:
-            refuse(manifest, f"{quoted(name)} is a report that cannot be read: {broken!r}")
+            refuse(manifest, f"{quoted(name)} is a report that cannot be read: {type(broken).__name__} ({quoted(broken)})")
     return found
 
 

@@ -1,6 +1,7 @@
 """What a container wrote, as findings: files that a made module leaves, read as a job reads them, without any container."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydicom.sequence import Sequence
 
 from inference import codes
 from inference.applications.bundle.manifest import Structure
-from inference.applications.container.described import ContainerManifest, ContainerValue, Contract
+from inference.applications.container.described import ContainerManifest, Contract
 from inference.applications.container.errors import ContainerOutputRefused
 from inference.applications.container.output import read_made
 from inference.applications.container.reading import found_in
@@ -107,3 +108,48 @@ def test_a_segment_of_the_side_that_is_declared_is_marked(run: Run) -> None:
     (segment,) = run.says(container(), seg).segments
     assert segment.laterality == codes.LEFT
     np.testing.assert_array_equal(segment.mask, run.volume.voxels == 700)
+
+
+def rewritten(run: Run, seg: Dataset, before: bytes, after: bytes) -> None:
+    """Leave a segmentation of which bytes say something else, as no library writes it."""
+    assert len(before) == len(after)
+    save(seg, run.made / "kidney.dcm")
+    content = (run.made / "kidney.dcm").read_bytes()
+    assert content.count(before) == 1
+    (run.made / "kidney.dcm").write_bytes(content.replace(before, after))
+
+
+def outside_of_quotations(reason: object) -> str:
+    """What of a reason goes into the log."""
+    return re.sub("«[^»]*»", "", str(reason))
+
+
+def test_what_a_file_says_where_a_number_belongs_is_quoted(run: Run) -> None:
+    """It may be a name: the log leaves out what is quoted, and nothing else (DESIGN: no patient data in the log)."""
+    seg = run.seg()
+    seg.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient[0] = "-10.125"
+    rewritten(run, seg, b"-10.125", b"DOE^JAN")
+    with pytest.raises(ContainerOutputRefused, match="cannot be read") as refused:
+        run.says(container())
+    assert "DOE" in str(refused.value)
+    assert "DOE" not in outside_of_quotations(refused.value)
+
+
+@pytest.mark.parametrize("keyword", ["SegmentationType", "SOPClassUID"])
+def test_what_a_file_says_that_it_is_is_quoted(run: Run, keyword: str) -> None:
+    """Words of the file are the file's: also those that ought to be one of a few."""
+    seg = run.seg()
+    setattr(seg, keyword, {"SegmentationType": "DOE JANE", "SOPClassUID": "1.2.840.55555"}[keyword])
+    with pytest.raises(ContainerOutputRefused, match="kidney") as refused:
+        run.says(container(), seg)
+    assert not {"DOE", "55555"} & set(re.split(r"[\W]", outside_of_quotations(refused.value)))
+    assert re.search("«.*(DOE|55555).*»", str(refused.value))
+
+
+def test_an_orientation_that_is_no_number_is_none(run: Run) -> None:
+    """NaN is not within a bound: such a frame lies nowhere."""
+    seg = run.seg()
+    seg.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient[0] = "0.99999999"
+    rewritten(run, seg, b"0.99999999", b"NaN       ")
+    with pytest.raises(ContainerOutputRefused):
+        run.says(container())
