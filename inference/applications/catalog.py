@@ -53,6 +53,11 @@ def names(folders: Sequence[Path] = ()) -> tuple[str, ...]:
     return tuple(sorted({found.name for found in _all(folders)}))
 
 
+def places(name: str, folders: Sequence[Path] = ()) -> tuple[str, ...]:
+    """Where applications of a name are; of two, none would be loaded. Nothing is imported."""
+    return tuple(found.where for found in _all(folders) if found.name == name)
+
+
 def load(name: str, folders: Sequence[Path] = ()) -> "Application":
     """The application called `name`.
 

@@ -139,7 +139,7 @@ def import_(
         if file:
             raise WrongWords(f'--file names the weights of an application, and "{what}" is none; a model of yours needs its path alone')
         if _is_container(Path(what)):
-            return _container_entered(Path(what), options, repository, as_json=as_json)
+            return _container_entered(Path(what), options, repository, folders, as_json=as_json)
         entered = [model_entered(Path(what), options, repository, quiet=as_json)]
     if tune:
         tuned(entered, repository, allow_code=allow_code, quiet=as_json)
@@ -238,7 +238,7 @@ def _is_container(path: Path) -> bool:
     return (path / CONTAINER).is_file() and given(path) is Given.CONTAINER
 
 
-def _container_entered(folder: Path, options: Options, repository: Path, *, as_json: bool) -> int:
+def _container_entered(folder: Path, options: Options, repository: Path, folders: tuple[Path, ...], *, as_json: bool) -> int:
     """Bring in a container that is described, whose image this host's engine has."""
     from inference.applications.bundle.given import Given
     from inference.applications.container.engine import engine_here
@@ -249,7 +249,7 @@ def _container_entered(folder: Path, options: Options, repository: Path, *, as_j
     _fitting(options, Given.CONTAINER.name, Given.CONTAINER.value)
     engine = engine_here()
     manifest = described(load(folder), engine)
-    file = enter(manifest, repository)
+    file = enter(manifest, repository, folders)
     if as_json:
         screen.as_json([{"application": manifest.name, "version": manifest.version, "image": manifest.image, "engine": engine.name}])
         return 0

@@ -18,7 +18,7 @@ class ImageAbsent(ModelError):
 
 
 class UnfitContainer(ModelError):
-    """An image and its description do not belong together, or another container has the name already; nothing was imported."""
+    """An image and its description do not belong together, or another application has the name already; nothing was imported."""
 
     code = "HLM-4191"
     remedy = "Correct container.yaml as the message says, then import the folder again; docs/howto/run-a-container.md shows one."

@@ -4,7 +4,7 @@ It lies beside the models' folders: a Triton server looks at folders there alone
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from inference import codes
 from inference.applications.bundle.expecting import expects_from
 from inference.applications.bundle.manifest import DEMONSTRATION, accepts_from, measure_from, named, said_of, structure_from
+from inference.applications.catalog import places
 from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract
 from inference.applications.container.engine import ContainerBounds
 from inference.applications.container.errors import BrokenContainerManifest, UnfitContainer
@@ -139,21 +140,30 @@ def file_of(repository: Path, name: str) -> Path:
     return repository / f"{name}{SUFFIX}"
 
 
-def enter(manifest: ContainerManifest, repository: Path) -> Path:
+def enter(manifest: ContainerManifest, repository: Path, folders: Sequence[Path] = ()) -> Path:
     """Write a container into the repository, in the place of an earlier version; the same once more changes nothing.
+
+    Parameters
+    ----------
+    folders
+        Those of the node's other applications.
 
     Raises
     ------
     BrokenApplication
         No node would load it.
     UnfitContainer
-        This version stands there and says something else: results of both would bear one version.
+        This version stands there and says something else: results of both would bear one version. Or another application has its
+        name: neither would be loaded.
     RepositoryNotWritten
     """
     check_manifest(application_of(manifest), manifest.name, "container.yaml")
     file, content = file_of(repository, manifest.name), to_text(manifest)
     repository.mkdir(parents=True, exist_ok=True)
     with locked(repository):
+        others = [where for where in places(manifest.name, (repository, *folders)) if Path(where).resolve() != file.resolve()]
+        if others:
+            raise UnfitContainer(f'an application "{manifest.name}" is there already ({others[0]}); give the container another `name`')
         if file.is_file():
             there = from_text(file.read_bytes(), str(file))
             if there.version == manifest.version and there != manifest:
