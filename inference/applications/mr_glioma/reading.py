@@ -171,7 +171,8 @@ def _of_view(seen: Floats, model: ModelRef, sides: tuple[int, int], infer: Infer
         for each, logits in zip(calls, answers, strict=True):
             for start, tile in zip(each, logits, strict=True):
                 inner = tile[(slice(None), slice(0, min(SLICES_OUT, slices)), *at[1:])]
-                found[start : start + SLICES_OUT] = 1 / (1 + np.exp(inner[0] - inner[1]))
+                with np.errstate(over="ignore"):  # beyond e to the 88th is infinity, and the probability 0
+                    found[start : start + SLICES_OUT] = 1 / (1 + np.exp(inner[0] - inner[1]))
     return found
 
 

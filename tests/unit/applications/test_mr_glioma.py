@@ -243,6 +243,20 @@ def test_every_network_sees_all_of_the_brain_in_its_own_direction() -> None:
             np.testing.assert_array_equal(first, last)
 
 
+def test_a_network_that_is_very_sure_is_not_warned_about() -> None:
+    """Logits of which no exponential is a number are a probability of 0 or 1; the masks are what they are of smaller ones."""
+    contrasts, balls = drawn()
+
+    def sure(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
+        return {name: logits * 1000 for name, logits in by_brightness(model, tensors).items()}
+
+    with np.errstate(over="raise"):
+        found = read_tumour(contrasts, contrasts["T1"] > 0, OneByOne(sure))
+    for part in TumourPart:
+        mask = found.of(part)
+        assert 2 * (mask & balls[part]).sum() / (mask.sum() + balls[part].sum()) > 0.97, part
+
+
 def test_what_the_parts_say_together() -> None:
     """A core that lies in nothing is dropped; a core with no whole tumour around it becomes part of it where it touches; a few voxels of
     enhancing tumour are none."""
