@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inference.applications.container.run_folder import clear_left_behind
 from inference.imaging.decode_ahead import decode_ahead
 from inference.imaging.frame_cache import FrameCache
 from inference.imaging.header import ReadAhead
@@ -60,6 +61,8 @@ def work(config: Config, stop: threading.Event, *, ready: Callable[..., None], i
     )
 
     refuse_other_places(config)
+    # before temporary files lie elsewhere: images of the time before, too
+    clear_left_behind()
     blobs = compose.open_blobs(config)
     file_encryption = compose.encryption_of(blobs)
     if file_encryption is not None:

@@ -1,14 +1,13 @@
 """One job of a container: its folder is filled, it runs, and what it wrote becomes findings; its folders are then gone."""
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from inference.applications.container.contracts import give
 from inference.applications.container.described import ContainerManifest
 from inference.applications.container.engine import ContainerCall, engine_here
 from inference.applications.container.output import read_made
 from inference.applications.container.reading import found_in
+from inference.applications.container.run_folder import run_folder
 from inference.applications.port import JobFiles
 from inference.findings import Findings
 from inference.imaging.volume import Volume
@@ -24,8 +23,8 @@ def said_by(manifest: ContainerManifest, subject: Volume, job: JobFiles, *, rema
     """
     engine = engine_here()
     engine.image(manifest.image)
-    with tempfile.TemporaryDirectory(prefix="hilum-container-") as place:
-        given, made = Path(place, "given"), Path(place, "made")
+    with run_folder() as place:
+        given, made = place / "given", place / "made"
         for folder in (given, made):
             folder.mkdir()
         given.chmod(0o755)
