@@ -161,17 +161,22 @@ def _named(uid: UID) -> str:
     return quoted(uid) if uid.name == str(uid) else uid.name
 
 
-def number_at(values: Mapping[str, Any], key: str) -> float | None:
-    """The number at names joined by "."; True and False are 1 and 0. None where there is none, or no number."""
+def said_at(values: Mapping[str, Any], key: str) -> Any:
+    """What stands at names joined by "."; None where nothing does."""
     at: Any = values
     for word in key.split("."):
         if not isinstance(at, dict) or word not in at:
             return None
         at = at[word]
-    if not isinstance(at, int | float):
+    return at
+
+
+def number(said: object) -> float | None:
+    """A finite number; True and False are 1 and 0. None of anything else."""
+    if not isinstance(said, int | float):
         return None
     try:
-        value = float(at)
+        value = float(said)
     except OverflowError:
         return None
     return value if math.isfinite(value) else None

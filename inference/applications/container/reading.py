@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from inference import codes
 from inference.applications.bundle.manifest import Structure, not_found, segment_of
 from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue
-from inference.applications.container.output import ContainerOutput, number_at, refuse
+from inference.applications.container.output import ContainerOutput, number, refuse, said_at
 from inference.codes import Code
 from inference.errors import quoted
 from inference.findings import Evaluation, Findings, Measurement, empty_mask
@@ -162,7 +162,10 @@ def _by(sides: Sequence[int]) -> str:
 def _values(manifest: ContainerManifest, written: ContainerOutput, marked: set[str]) -> Iterator[Measurement]:
     reported = _reported(manifest, written.reports)
     for one in manifest.values:
-        value = number_at(written.values, one.key) if one.key else reported.pop((one.name.value, one.name.scheme), None)
+        said = said_at(written.values, one.key) if one.key else reported.pop((one.name.value, one.name.scheme), None)
+        value = None if isinstance(said, bool) else number(said)
+        if said is not None and value is None:
+            refuse(manifest, f'"{one.name.meaning}" is no number: {manifest.values_file} has {quoted(said)} at {one.key}')
         if value is None and not one.optional:
             where = f"{manifest.values_file} has no number at {one.key}" if one.key else "no report has it"
             refuse(manifest, f'it does not say "{one.name.meaning}": {where}')
@@ -220,7 +223,7 @@ def _coded(item: Dataset) -> tuple[str, str]:
 
 
 def _evaluation(manifest: ContainerManifest, one: ContainerAnswer, written: ContainerOutput) -> Evaluation:
-    said = number_at(written.values, one.key)
+    said = number(said_at(written.values, one.key))
     if said is None or not 0 <= said <= 1:
         refuse(manifest, f'it does not say "{one.finding.meaning}": {manifest.values_file} has no probability at {one.key}')
     value = codes.PRESENT if said >= one.present else codes.ABSENT if said < one.absent else codes.UNDETERMINED

@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence
 
 from inference import codes
 from inference.applications.bundle.manifest import Structure
-from inference.applications.container.described import ContainerManifest, Contract
+from inference.applications.container.described import ContainerManifest, ContainerValue, Contract
 from inference.applications.container.errors import ContainerOutputRefused
 from inference.applications.container.output import read_made
 from inference.applications.container.reading import found_in
@@ -153,3 +153,19 @@ def test_an_orientation_that_is_no_number_is_none(run: Run) -> None:
     rewritten(run, seg, b"0.99999999", b"NaN       ")
     with pytest.raises(ContainerOutputRefused):
         run.says(container())
+
+
+VOLUME = ContainerValue(key="kidney.volume", name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE, optional=True)
+
+
+@pytest.mark.parametrize("said", [True, "12,5", [3], {"cm3": 3}, float("nan"), float("inf")], ids=str)
+def test_what_stands_in_the_place_of_a_number_is_refused(run: Run, said: object) -> None:
+    """A number that may be left out is not left out by a word in its place, and true is no cubic centimetre."""
+    with pytest.raises(ContainerOutputRefused, match=r'"Volume" is no number: result\.json has «.*» at kidney\.volume'):
+        run.says(container(structures=(), values=(VOLUME,)), values={"kidney": {"volume": said}})
+
+
+@pytest.mark.parametrize(("said", "found"), [({"kidney": {"volume": 12}}, [12.0]), ({"kidney": {"volume": None}}, []), ({"other": 1}, [])])
+def test_a_number_that_may_be_left_out(run: Run, said: object, found: list[float]) -> None:
+    """It is there, or it is null, or it is not there."""
+    assert [one.value for one in run.says(container(structures=(), values=(VOLUME,)), values=said).measurements] == found
