@@ -44,7 +44,7 @@ PLAUSIBLE = Plausible(
         VolumeRange(from_years=0, possible=(2, 40), usual=(4, 20)),
         VolumeRange(from_years=4, possible=(4, 40), usual=(9, 22)),
     ),
-    source="bounds of hilum, set wide of what FreeSurfer's users publish of adults, 10 to 19 cm³",
+    source="bounds of hilum, set wide around the 13 to 17 cm³ of the three heads that it was tried on",
 )
 
 _LABELS = np.array([0, *(place for place, each in enumerate(STRUCTURES, 1) for _ in each.channels)], dtype=np.uint8)
