@@ -87,7 +87,7 @@ LOOK_ALIKES: tuple[LookAlike, ...] = (
         sites=(codes.LUNG, codes.LUNGS),
         sentence=say(
             "Lung nodule: infectious granulomas and hamartomas look like tumours on CT, as do lymph nodes in the lung ({source}).",
-            source="Khan and others, Avicenna J Med 2011;1:39-51; MacMahon and others, Radiology 2017;284:228-243",
+            source="Khan and others, Avicenna J Med 2011;1:39-51; Schreuder and others, Radiol Cardiothorac Imaging 2020;2:e190159",
         ),
     ),
     LookAlike(
