@@ -123,7 +123,7 @@ def pytest_collection_finish() -> None:
     (after 700 objects), for most of it is gone by then: a tenth of a processor's time (docs/performance.md)."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 5, 5)
+    gc.set_threshold(50_000, 5, 10)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

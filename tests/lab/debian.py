@@ -33,7 +33,7 @@ mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$PLACE/own/upper,workdir=$
 mount --rbind /proc "$PLACE/root/proc"
 mount --rbind /dev "$PLACE/root/dev"
 mount -t tmpfs -o mode=1777 tmpfs "$PLACE/root/tmp"
-# every installation and removal would list all pages of this machine anew: half a minute of a processor, of which nobody asks
+# each installation and removal would list all pages of this machine's manuals anew, which nobody reads
 rm -f "$PLACE/root/var/lib/man-db/auto-update"
 mount --bind "$PLACE/exchange" "$PLACE/root/mnt"
 echo ready
