@@ -77,6 +77,9 @@ def chosen(device: Device, precision: Precision, parts: int, *, place: int = 0, 
     if places > torch.cuda.device_count():
         raise UnfitSetting(f"{places} processes and {torch.cuda.device_count()} GPUs on this host: each process takes one")
     torch.cuda.set_device(place)
+    # torch lets cuDNN round to TF32, ten bits of mantissa, unless told otherwise
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     if precision is Precision.BF16 and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise UnfitSetting(f"--precision bf16: {torch.cuda.get_device_name(place)} has no bf16; leave it out")
     return Compute(device=torch.device("cuda", place), precision=precision, parts=parts)

@@ -467,3 +467,15 @@ def test_a_killed_process_ends_all_and_the_run_goes_on(
     done = two_processes(run.parent / "ranks.py", RANKS, data, run)
     assert done.returncode == 0, done.stderr
     assert apart(weights(run), whole) < ROUNDING
+
+
+def test_float32_on_a_gpu_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convolutions would otherwise be computed with ten bits of mantissa, which torch has as its default."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda place: None)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
+    assert chosen(Device.CUDA, Precision.FLOAT32, 1).device.type == "cuda"
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
