@@ -22,6 +22,8 @@ NOBODY = 65534
 """Whom a container runs as where the node itself runs as root."""
 MOST_FILES = 10_000
 """That a container may write."""
+_MOST_PATH = 1024
+"""Bytes of the path of a folder: the system takes no more than four times as many, and what lies deeper could not be counted."""
 _LOOK_S = 0.2
 _ASK_S = 60.0
 _OPEN_FILES = 1024
@@ -141,12 +143,14 @@ class ContainerEngine:
                 if time.monotonic() > until:
                     raise ContainerStopped(f"it did not end within {seconds:.0f} s")
         finally:
-            self._remove(name)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_ASK_S)
-            process.kill()
-            process.wait()
-            tail.end()
+            try:
+                self._remove(name)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_ASK_S)
+            finally:
+                process.kill()
+                process.wait()
+                tail.end()
         if process.returncode == _ENGINE_ERROR:
             raise ContainerEngineAway(f"{self.name} did not start the container: {tail.words}")
         if time.monotonic() > until:
@@ -209,8 +213,7 @@ class ContainerEngine:
         return ["--device=nvidia.com/gpu=0"] if self.name == "podman" else ["--gpus=device=0"]
 
     def _remove(self, name: str) -> None:
-        with suppress(subprocess.TimeoutExpired):
-            self._ask("rm", "--force", "--volumes", name)
+        self._ask("rm", "--force", "--volumes", name)
 
     def _ask(self, *words: str) -> subprocess.CompletedProcess[bytes]:
         try:
@@ -219,6 +222,8 @@ class ContainerEngine:
             )
         except subprocess.TimeoutExpired as late:
             raise ContainerEngineAway(f"{self.name} does not answer within {_ASK_S:.0f} s") from late
+        except OSError as gone:
+            raise ContainerEngineAway(f"{self.program} cannot be started: {gone.strerror}") from gone
 
 
 def engine_here() -> ContainerEngine:
@@ -278,7 +283,10 @@ def _beyond(made: Path, bounds: ContainerBounds) -> str:
     """Which bound what was written so far is beyond, "" where none."""
     size, count, waiting = 0, 0, [str(made)]
     while waiting:
-        with suppress(FileNotFoundError, PermissionError), os.scandir(waiting.pop()) as entries:
+        place = waiting.pop()
+        if len(os.fsencode(place)) > _MOST_PATH:
+            return f"it made folders within folders, with a path of more than {_MOST_PATH} bytes"
+        with suppress(FileNotFoundError, PermissionError), os.scandir(place) as entries:
             for entry in entries:
                 count += 1
                 if count > MOST_FILES:
