@@ -84,12 +84,13 @@ def files_of(source: Path) -> Iterator[bytes]:
 
 
 def pairs_of(source: Path, applications: Sequence[str] = ()) -> Iterator[Pair]:
-    """Every series of a zip or a folder with each of the applications; () are all that come with hilum."""
+    """Every series of a zip or a folder with each of the applications; () are all that come with hilum and take one series."""
     from node.cli.routes import of_files
     from node.dicom.header import read_header
     from node.records.decisions import application_records
 
-    names = applications or catalog.names()
+    # one over several series is given no pair: its route waits for the others
+    names = applications or [name for name in catalog.names() if not catalog.load(name).roles]
     with tempfile.TemporaryDirectory(prefix="hilum-gate-") as name:
         folder = Path(name)
         files: dict[str, list[Path]] = {}

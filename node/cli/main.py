@@ -184,7 +184,8 @@ def _config() -> App:
     app.command(
         "node.cli.config:schema",
         name="schema",
-        help="Print the JSON Schema of hilum.yaml, or of the app.yaml that describes a model, for editors.",
+        help="Print the JSON Schema of hilum.yaml, of the app.yaml that describes a model, or of a container's container.yaml, for "
+        "editors.",
     )
     app.command(
         "node.cli.config:reload",

@@ -24,6 +24,8 @@ class Kind(StrEnum):
     WITHDRAWAL = "withdrawal"  # Key Object Selection: superseded objects are not to be used any more (IHE IOCM)
 
 
+FOUND = (Kind.SEG, Kind.SR, Kind.DETECTIONS)
+"""The kinds that hold what was found, each by its tracking UID."""
 EXPLANATIONS = frozenset({Kind.EXPLANATION, Kind.EXPLANATION_MAP})
 """In no shipped profile: people take a map for a place, so whoever configures a sink has to ask for it by name."""
 

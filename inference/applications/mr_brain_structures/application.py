@@ -124,7 +124,7 @@ APPLICATION = Application(
     ),
     licences=Licences(code="Apache-2.0", weights="MIT"),
     analyse=analyse,
-    expects=Expects(part=BodyPart.HEAD, contrast=Contrast.T1, plausible=(PLAUSIBLE,)),
+    expects=Expects(part=BodyPart.HEAD, contrast=Contrast.T1, plausible=(PLAUSIBLE,), measured="the size of the brain"),
     measures=tuple(Asymmetry(segments=(f"{pair[0]} left", f"{pair[0]} right")) for pair in PAIRED),
     sources=(
         ModelSource(

@@ -14,7 +14,7 @@ from inference.applications.look_alikes import look_alike_of
 from inference.codes import ABSENT, MORPHOLOGICALLY_ABNORMAL_STRUCTURE, PRESENT, UNDETERMINED, Code
 from inference.findings import Evaluation, Location, Measurement, Quality, Segment, Span
 from inference.imaging.subject import Cine, Phases, prior_in
-from node.domain.profile import Kind, Language
+from node.domain.profile import FOUND, Kind, Language
 from node.results.identity import local_time, model_names
 from node.results.narrative.chinese import Chinese
 from node.results.narrative.english import English
@@ -142,8 +142,7 @@ class _Speaker:
         ]
         uids = [self._tracked(label, labelled=True)[1] for label in (*segments, *locations)]
         uids += [self._tracked(what)[1] for what in evaluations]
-        rests_on = (Kind.SEG, Kind.SR, Kind.DETECTIONS)
-        return Sentence(section=Section.FINDINGS, text=text, also_about=tuple(uids), rests_on=rests_on, finding=row.finding)
+        return Sentence(section=Section.FINDINGS, text=text, also_about=tuple(uids), rests_on=FOUND, finding=row.finding)
 
     def conclusion(self) -> str:
         """Cautions, the gravest first; then counts of what was found, and the first findings; then who says so."""

@@ -17,6 +17,7 @@ from tests.lab.naming import ROOT, names, naming
 
 REGISTRY = "node/sinks/kinds.py"
 OTHER_MEANINGS = {
+    "inference/applications/container/described.py": {"folder"},  # a contract: a container that names its own folders
     "node/cli/backup.py": {"folder"},  # where a backup lies
     "node/observe/metrics.py": {"folder"},  # a label: which folder of the store
     "node/settings/audit.py": {"folder"},  # a key: where the trail waits
