@@ -241,6 +241,7 @@ def _is_container(path: Path) -> bool:
 def _container_entered(folder: Path, options: Options, repository: Path, folders: tuple[Path, ...], *, as_json: bool) -> int:
     """Bring in a container that is described, whose image this host's engine has."""
     from inference.applications.bundle.given import Given
+    from inference.applications.catalog import places
     from inference.applications.container.engine import engine_here
     from inference.applications.container.manifest import enter
     from node.cli import screen
@@ -249,7 +250,7 @@ def _container_entered(folder: Path, options: Options, repository: Path, folders
     _fitting(options, Given.CONTAINER.name, Given.CONTAINER.value)
     engine = engine_here()
     manifest = described(load(folder), engine)
-    file = enter(manifest, repository, folders)
+    file = enter(manifest, repository, places(manifest.name, (repository, *folders)))
     if as_json:
         screen.as_json([{"application": manifest.name, "version": manifest.version, "image": manifest.image, "engine": engine.name}])
         return 0

@@ -12,7 +12,6 @@ from typing import Any
 from inference import codes
 from inference.applications.bundle.expecting import expects_from
 from inference.applications.bundle.manifest import DEMONSTRATION, accepts_from, measure_from, named, said_of, structure_from
-from inference.applications.catalog import places
 from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract
 from inference.applications.container.engine import ContainerBounds
 from inference.applications.container.errors import BrokenContainerManifest, UnfitContainer
@@ -140,13 +139,13 @@ def file_of(repository: Path, name: str) -> Path:
     return repository / f"{name}{SUFFIX}"
 
 
-def enter(manifest: ContainerManifest, repository: Path, folders: Sequence[Path] = ()) -> Path:
+def enter(manifest: ContainerManifest, repository: Path, named_so: Sequence[str] = ()) -> Path:
     """Write a container into the repository, in the place of an earlier version; the same once more changes nothing.
 
     Parameters
     ----------
-    folders
-        Those of the node's other applications.
+    named_so
+        Where applications of its name are, this one's own file perhaps among them.
 
     Raises
     ------
@@ -161,7 +160,7 @@ def enter(manifest: ContainerManifest, repository: Path, folders: Sequence[Path]
     file, content = file_of(repository, manifest.name), to_text(manifest)
     repository.mkdir(parents=True, exist_ok=True)
     with locked(repository):
-        others = [where for where in places(manifest.name, (repository, *folders)) if Path(where).resolve() != file.resolve()]
+        others = [where for where in named_so if Path(where).resolve() != file.resolve()]
         if others:
             raise UnfitContainer(f'an application "{manifest.name}" is there already ({others[0]}); give the container another `name`')
         if file.is_file():

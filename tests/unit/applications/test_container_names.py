@@ -30,7 +30,7 @@ def container(name: str) -> ContainerManifest:
 def test_a_container_of_a_built_in_applications_name_is_refused_at_import(tmp_path: Path) -> None:
     """Routes that run the built-in one go on; nothing is written."""
     with pytest.raises(UnfitContainer, match=r'an application "ct-lung" is there already .*give the container another `name`'):
-        enter(container("ct-lung"), tmp_path)
+        enter(container("ct-lung"), tmp_path, catalog.places("ct-lung", [tmp_path]))
     assert list(tmp_path.glob("*.json")) == []
     assert catalog.load("ct-lung", [tmp_path]).name == "ct-lung"
 
@@ -40,12 +40,12 @@ def test_a_container_of_the_name_of_an_applications_folder_is_refused_at_import(
     (tmp_path / "mine" / "ct_mine").mkdir(parents=True)
     (tmp_path / "mine" / "ct_mine" / "__init__.py").write_text("")
     with pytest.raises(UnfitContainer, match=r"ct-mine.*ct_mine"):
-        enter(container("ct-mine"), tmp_path / "models", [tmp_path / "mine"])
+        enter(container("ct-mine"), tmp_path / "models", catalog.places("ct-mine", [tmp_path / "mine"]))
 
 
 def test_a_container_may_be_entered_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no other of its own name, whichever way its repository is named."""
     enter(container("ct-theirs"), tmp_path)
     monkeypatch.chdir(tmp_path)
-    enter(container("ct-theirs"), Path(), [tmp_path])
+    enter(container("ct-theirs"), Path(), catalog.places("ct-theirs", [tmp_path]))
     assert catalog.load("ct-theirs", [tmp_path]).name == "ct-theirs"
