@@ -52,9 +52,9 @@ from node.settings.app_values import (
     number_between,
     text_that,
 )
-from node.settings.blocks import Block, Items, Nodes, Values, block, needed, setting
+from node.settings.blocks import Block, Items, Nodes, Values, block, needed, read_file, setting
 from node.settings.kinds import SWITCH, TEXT, Choice, Several, whole
-from node.settings.source import BadValue, Here, MissingKey, Refused, parse, read
+from node.settings.source import BadValue, Here, MissingKey
 
 SIDES = {"left": codes.LEFT, "right": codes.RIGHT, "both": codes.BOTH_SIDES}
 CATEGORIES = {
@@ -387,14 +387,7 @@ def load(folder: Path) -> Declared:
     ------
     ConfigMissing, ConfigSyntax, AppRefused
     """
-    path = folder / APP
-    tree = parse(read(path), path)
-    here = Here(file=str(path), folder=folder)
-    try:
-        return WHOLE.read(tree, here)
-    except Refused as refused:
-        problems: list[ConfigError] = [problem for _, _, problem in sorted(here.problems, key=lambda found: found[:2])]
-        raise AppRefused(problems) from refused
+    return read_file(WHOLE, folder / APP, AppRefused)
 
 
 def schema() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from node.domain.errors import ConfigError
 from node.settings.kinds import Schema, ValueKind
 from node.settings.source import (
     BadValue,
@@ -27,6 +28,8 @@ from node.settings.source import (
     child,
     is_empty,
     kind_of,
+    parse,
+    read,
     snippet,
     suggestion,
 )
@@ -293,3 +296,17 @@ def pairs(
                 value.start_mark = key.start_mark  # ruamel puts an absent value where the next thing begins, lines below
             found[name] = (key, value)
     return found, sound
+
+
+def read_file(whole: Block[T], path: Path, wrong: Callable[[Sequence[ConfigError]], ConfigError]) -> T:
+    """What a file says that is one block; all that is wrong in it, in the order of the file, is raised as `wrong` has it.
+
+    Raises
+    ------
+    ConfigMissing, ConfigSyntax
+    """
+    here = Here(file=str(path), folder=path.parent)
+    try:
+        return whole.read(parse(read(path), path), here)
+    except Refused as refused:
+        raise wrong([problem for _, _, problem in sorted(here.problems, key=lambda found: found[:2])]) from refused

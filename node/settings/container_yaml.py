@@ -21,9 +21,9 @@ from node.domain.errors import ConfigError
 from node.settings.app_measures import OF_EVERY, VOLUME, Asked, applies, measures, misfit
 from node.settings.app_values import CODE, COLOUR, LABEL, PROBABILITY, NetworkArguments, number_between, text_that
 from node.settings.app_yaml import ACCEPTS, CATEGORIES, LICENCE, SIDES, accepts_of, expects_of, structure_of, uncoded
-from node.settings.blocks import Block, Items, Nodes, Values, block, needed, setting
+from node.settings.blocks import Block, Items, Nodes, Values, block, needed, read_file, setting
 from node.settings.kinds import SIZE, SWITCH, TEXT, Choice, Several, whole
-from node.settings.source import BadValue, Here, MissingKey, Refused, parse, read
+from node.settings.source import BadValue, Here, MissingKey
 
 _DIGEST = re.compile(r"([a-z0-9][a-z0-9._/:-]*@)?sha256:([0-9a-f]{64})")
 _KEY = text_that("names joined by `.`, such as `volumes.liver`", re.compile(r"[^.\s]+(\.[^.\s]+)*").fullmatch)
@@ -197,14 +197,7 @@ def load(folder: Path) -> ContainerDescription:
     ------
     ConfigMissing, ConfigSyntax, ContainerRefused
     """
-    path = folder / CONTAINER
-    tree = parse(read(path), path)
-    here = Here(file=str(path), folder=folder)
-    try:
-        return WHOLE.read(tree, here)
-    except Refused as refused:
-        problems: list[ConfigError] = [problem for _, _, problem in sorted(here.problems, key=lambda found: found[:2])]
-        raise ContainerRefused(problems) from refused
+    return read_file(WHOLE, folder / CONTAINER, ContainerRefused)
 
 
 def schema() -> dict[str, Any]:
