@@ -46,16 +46,23 @@ class AcceptorDeadlines:
         )
 
 
-class AssociationOver(Exception):
-    """The association is over. `last` is what the peer is still sent; `framed`: the next byte would begin a PDU; `idle`: nothing was under
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssociationEnd:
+    """How an association ended. `last` is what the peer is still sent; `framed`: the next byte would begin a PDU; `idle`: nothing was under
     way for too long."""
+
+    how: str
+    last: bytes = b""
+    framed: bool = True
+    idle: bool = False
+
+
+class AssociationOver(Exception):
+    """The association is over; whoever serves it keeps `end` and not this, which holds on to every frame that it came through."""
 
     def __init__(self, how: str, last: bytes = b"", *, framed: bool = True, idle: bool = False) -> None:
         super().__init__(how)
-        self.idle = idle
-        self.how = how
-        self.last = last
-        self.framed = framed
+        self.end = AssociationEnd(how=how, last=last, framed=framed, idle=idle)
 
 
 class CallerPort(Protocol):
@@ -116,16 +123,16 @@ class AcceptorAssociation:
     def serve(self) -> None:
         """From the A-ASSOCIATE-RQ until the connection may be closed."""
         association: AcceptedAssociation | None = None
-        ended = AssociationOver("lost")
+        ended = AssociationEnd(how="lost")
         try:
             association = self._associate()
             self.established = True
             self._serve(association)
         except AssociationOver as over:
-            ended = over
+            ended = over.end
         except ConnectionLost:
             if self._stopping and self.established:
-                ended = AssociationOver("aborted", pdu.pack_abort(AbortSource.PROVIDER))
+                ended = AssociationEnd(how="aborted", last=pdu.pack_abort(AbortSource.PROVIDER))
         finally:
             self.established = False
             # what still comes while the peer is waited for belongs to nothing
@@ -134,8 +141,11 @@ class AcceptorAssociation:
                 exchange.abandon()
             if association is not None:
                 association.leave(ended.how, idle=ended.idle)
-        if ended.last:
-            self._close(ended)
+        try:
+            if ended.last:
+                self._close(ended)
+        finally:
+            self._connection.forget()
 
     # ---- association
     def _associate(self) -> AcceptedAssociation:
@@ -316,7 +326,7 @@ class AcceptorAssociation:
         self._connection.send((data,), stall_s=self._deadlines.dimse_s)
 
     # ---- the end
-    def _close(self, ended: AssociationOver) -> None:
+    def _close(self, ended: AssociationEnd) -> None:
         """Say the last word, then wait for the peer to close, for as long as ARTIM runs (PS3.8 Sta13)."""
         connection, artim_s = self._connection, self._deadlines.acse_s
         with contextlib.suppress(ConnectionLost, TimeoutError):

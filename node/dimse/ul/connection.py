@@ -75,6 +75,10 @@ def set_options(connected: socket.socket) -> None:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_S // 3)
 
 
+def _nothing() -> None:
+    """Nobody is to be told."""
+
+
 class PduConnection:
     """A connected socket, used by one thread at a time. The kernel keeps the time-outs of reading: a call that sets them is made only when
     they change.
@@ -87,7 +91,7 @@ class PduConnection:
         Called before the buffer is filled again: what `take` gave is gone after it.
     """
 
-    def __init__(self, connected: socket.socket, *, before_reuse: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, connected: socket.socket, *, before_reuse: Callable[[], None] = _nothing) -> None:
         self._socket = connected
         self._tls = isinstance(connected, ssl.SSLSocket)
         self._buffer = bytearray(_BUFFER_BYTES)
@@ -202,6 +206,14 @@ class PduConnection:
             raise TimeoutError("the peer does not read") from late
         except OSError as broken:
             raise ConnectionLost(_words(broken)) from broken
+
+    def forget(self) -> None:
+        """Let go of the buffer, and of who was told of its filling, at once: nothing is read any more. Python would free them together, and
+        not before it looks for what refers to itself, which in a process that holds much it seldom does."""
+        self._before_reuse = _nothing
+        self._view = memoryview(b"")
+        self._buffer = bytearray()
+        self._start = self._end = 0
 
     def close(self) -> None:
         """Close; more often than once does no harm."""
