@@ -69,7 +69,8 @@ def train(
     listed
         Train nothing: say of every recipe what it is for, which data it wants, how long it takes, how good it was, and what is sent.
     data
-        The folder with the recipe's data. Recipe lung-nodule makes its own, and takes a folder besides.
+        The folder with the recipe's data. Recipe lung-nodule makes its own, and takes a folder besides; recipe classification takes one
+        .npz file (MedMNIST), too.
     out
         The run's folder (default var/training/RECIPE).
     epochs
@@ -100,7 +101,7 @@ def train(
     labels
         Recipe segmentation: the structures to learn (default all), the larger before the smaller that lies in it. Recipes classification
         and regression: the table (CSV) that says of each study, series, image or file which class it is of, which findings it shows, or a
-        number.
+        number; of a .npz file what its classes or findings are called, in the order of their numbers.
     target
         Of a table, the columns that are learned (default: all that name nothing; of numbers all that have a unit, "Bone age (mo)").
     spacing_mm

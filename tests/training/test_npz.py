@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data.npz import sides
+from training.data.npz import any_sides, sides
 from training.errors import UnfitData
 
 
@@ -46,12 +46,29 @@ def test_the_file_own_split_is_kept(tmp_path: Path) -> None:
         ({"train_labels": np.full((6, 1), -1)}, "holds -1; classes are counted from 0"),
         ({"test_labels": np.full((4, 1), 2)}, r"class 2 is not among the training labels \(0 to 1\)"),
         ({"train_labels": np.array([object()] * 6)}, "is no .npz file of arrays"),
+        ({"train_images": np.zeros((6, 5, 7, 8), np.uint8)}, "images of different shapes"),
+        ({"test_labels": np.ones((4, 2), np.uint8)}, "labels of different shapes"),
     ],
 )
 def test_arrays_that_do_not_fit(tmp_path: Path, changed: dict[str, np.ndarray], told: str) -> None:
     """Each is refused with the array's name and what was expected; a pickled object is never loaded."""
     with pytest.raises(UnfitData, match=told):
         sides(written(tmp_path, arrays(**changed)))
+
+
+def test_findings_and_volumes_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
+    """Several labels an image are 1 or 0; recipes for single images of one class are given neither these nor volumes."""
+    made = arrays()
+    several = {name: array.repeat(3, axis=1) if name.endswith("labels") else array for name, array in made.items()}
+    assert any_sides(written(tmp_path, several)).test.labels.shape == (4, 3)
+    with pytest.raises(UnfitData, match="not a whole number for each of 6 images"):
+        sides(written(tmp_path, several))
+    with pytest.raises(UnfitData, match="val_labels has several columns, each of which is a finding: 1 or 0, and not 2"):
+        any_sides(written(tmp_path, {**several, "val_labels": several["val_labels"] * 2}))
+    volumes = {name: array[..., None].repeat(9, -1) if name.endswith("images") else array for name, array in made.items()}
+    assert any_sides(written(tmp_path, volumes)).train.images.shape == (6, 5, 7, 9)
+    with pytest.raises(UnfitData, match="volumes, not single images"):
+        sides(written(tmp_path, volumes))
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ A split that nobody laid out goes by patient, by a hash of the name and the seed
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -66,13 +67,22 @@ class LabelledSubject:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
+class OwnSide(StrEnum):
+    """Where data that bring their own split along put a case, those that nothing may be learned of first."""
+
+    TEST = "test"
+    VALIDATION = "validation"
+    TRAIN = "train"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One labelled volume of a patient, not read yet. Cases of one patient never stand on two sides of a split.
 
     Where the data do not name patients, every case counts as one (`DataTerms.split` says so). Of each `stratum` every side gets its share.
     `labels` is what a table says of it, for each channel; () where its truth lies in what is read. `part` is which fold of those that the
-    data bring along holds it out, from 1; 0: none does, or they bring none.
+    data bring along holds it out, from 1; 0: none does, or they bring none. `side` is where data that bring one split along put it; None:
+    they bring none.
     """
 
     patient: str
@@ -81,6 +91,7 @@ class Case:
     stratum: str = ""
     labels: tuple[float, ...] = ()
     part: int = 0
+    side: OwnSide | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +117,18 @@ class Fold:
 
 
 def split(cases: Sequence[Case], seed: int, fold: Fold | None = None) -> Split:
-    """Put every patient on one side; each side has at least one. Of folds that the data bring along, the first is held out by itself.
+    """Put every patient on one side; each side has at least one. Of folds that the data bring along, the first is held out by itself; sides
+    that they bring along are kept.
 
     Raises
     ------
     UnfitData
-        There are fewer than three patients, or than folds; or the data bring another number of folds along.
+        There are fewer than three patients, or than folds; or the data bring another number of folds along, or one split.
     """
+    if any(case.side for case in cases):
+        if fold is not None:
+            raise UnfitData("the data bring one split along, and are not parted into folds: leave --folds out")
+        return Split(**{side.value: tuple(case for case in cases if case.side is side) for side in OwnSide})
     patients = _in_turn(cases, seed)
     if any(case.part for case in cases):
         return _as_parted(cases, patients, fold)

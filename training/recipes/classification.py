@@ -28,7 +28,7 @@ NAME = "classification"
 PLANES = (16, 32, 64, 128)
 FULL_RUN = FullRun(
     wants="DICOM studies in one folder nested in any way, or files (PNG, JPEG, NIfTI), and a table (CSV) that names each with "
-    "its class or findings; ten patients of each at the very least",
+    "its class or findings; or one .npz file as of MedMNIST; ten patients of each at the very least",
     time="by the data: minutes to hours of a processor",
     figure="by the data: beside a logistic model over brightness and texture, on the patients that it held out",
 )
@@ -131,5 +131,5 @@ def loss(weights: tuple[float, ...], exclusive: bool) -> Callable[[Any, Any], An
     return weighed
 
 
-KIND = TabledKind(recipe=NAME, application="own-classes", read_table=read_labels, recipe_of=recipe_of)
+KIND = TabledKind(recipe=NAME, application="own-classes", read_table=read_labels, recipe_of=recipe_of, arrays=True)
 begun = KIND.begun

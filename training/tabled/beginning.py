@@ -15,6 +15,7 @@ from training.errors import BrokenRun, OtherRun, UnfitSetting
 from training.planning import Asked, application_name
 from training.recipe import DataTerms, Recipe
 from training.space import Space
+from training.tabled.arrays import arrayed, labels_of_arrays, of_arrays
 from training.tabled.files import filed
 from training.tabled.hygiene import Clean, clean
 from training.tabled.labels import LabelTable
@@ -37,6 +38,8 @@ class TabledKind(Generic[R]):
         The names of the recipe, and of its application where nobody names that.
     read_table
         Reads a table, or the columns of it that are named.
+    arrays
+        Whether a file of arrays says what is learned, too.
     recipe_of
         A plan as a recipe; its cases are `cases_of_plan`.
     """
@@ -45,6 +48,7 @@ class TabledKind(Generic[R]):
     application: str
     read_table: Callable[[Path, Sequence[str]], LabelTable]
     recipe_of: Callable[[TabledPlan], R]
+    arrays: bool = False
 
     def begun(self, data: Path | None, run: Path, seed: int, asked: Asked, tell: Callable[[str], None], fold: Fold | None) -> R:
         """The recipe for a folder and its table: looked at, planned from its training patients; or the one that the run holds.
@@ -56,17 +60,19 @@ class TabledKind(Generic[R]):
         UnfitData, UnfitSetting
         """
         folder = named(data)
-        if len(asked.labels) != 1:
+        arrays = self._of_arrays(folder)
+        if len(asked.labels) != 1 and not arrays:
             raise UnfitSetting(f'recipe "{self.recipe}" learns what a table says: name it, `--labels FILE.csv`')
         name = application_name(asked.name or self.application)
         if asked.spacing_mm:
             raise UnfitSetting(
                 f'recipe "{self.recipe}" shows its network the whole image, whatever its spacing: it takes --window and no --spacing-mm'
             )
-        asked = replace(asked, labels=(str(Path(asked.labels[0]).resolve()),))
+        if not arrays:
+            asked = replace(asked, labels=(str(Path(asked.labels[0]).resolve()),))
         plan = read(run)
         if plan is None:
-            table = self.read_table(Path(asked.labels[0]), asked.target)
+            table = self._table(folder, asked)
             found, kept = _looked_at(folder, table, asked.modality, _state(folder), tell)
             cases = cases_of([one.case for one in kept.seen], kept.groups, table)
             training = split(cases, seed, fold).train
@@ -113,14 +119,27 @@ class TabledKind(Generic[R]):
         OtherRun
             The table or the folder is another now.
         """
-        table = self.read_table(Path(plan.asked.labels[0]), plan.asked.target)
+        table = self._table(folder, plan.asked)
         if table.sha256 != plan.table:
-            raise OtherRun(f"{plan.asked.labels[0]} is not the table any more that the run was planned with: give another --out")
+            file = folder if self._of_arrays(folder) else plan.asked.labels[0]
+            raise OtherRun(f"{file} is not the table any more that the run was planned with: give another --out")
         found = {case.name: case for case in _found(folder, table, plan.asked.modality).cases}
         absent = [name for name in plan.groups if name not in found]
         if absent:
             raise OtherRun(f"{len(absent)} cases that the run was planned with are not in {folder}: {absent[0]}")
         return cases_of([found[name] for name in plan.groups], list(plan.groups.values()), table)
+
+    def _of_arrays(self, folder: Path) -> bool:
+        if of_arrays(folder) and not self.arrays:
+            raise UnfitSetting(
+                f'{folder} holds arrays with classes or findings: recipe "{self.recipe}" learns what a table says of a folder'
+            )
+        return of_arrays(folder)
+
+    def _table(self, folder: Path, asked: Asked) -> LabelTable:
+        if self._of_arrays(folder):
+            return labels_of_arrays(folder, asked.labels, asked.target)
+        return self.read_table(Path(asked.labels[0]), asked.target)
 
 
 @lru_cache(maxsize=1)
@@ -134,7 +153,9 @@ def _looked_at(
 
 
 def _found(folder: Path, table: LabelTable, modality: str | None) -> TabledStudies:
-    """What the lines of a table name, files or DICOM identifiers."""
+    """What the lines of a table name: arrays, files or DICOM identifiers."""
+    if of_arrays(folder):
+        return arrayed(folder, table, modality)
     if table.of_files:
         return filed(folder, table, modality)
     if modality is not None:
@@ -144,7 +165,7 @@ def _found(folder: Path, table: LabelTable, modality: str | None) -> TabledStudi
 
 def _state(folder: Path) -> str:
     """Names, sizes and times of all files of a folder, as a digest."""
-    said = []
+    said = [("", "", status.st_size, status.st_mtime_ns) for status in ([os.stat(folder)] if folder.is_file() else [])]
     for place, _, names in os.walk(folder):
         for name in names:
             # a link to nowhere; or it went meanwhile: whoever reads it says so
@@ -160,7 +181,9 @@ def terms_of(plan: TabledPlan) -> DataTerms:
         name=f"{len(plan.groups)} cases of {len(set(plan.groups.values()))} patients, images and a table of one's own",
         licence="not stated",
         attribution="not stated",
-        split="by patient: nobody is on two sides, nor are near-doubles"
+        split="as the file has it, without near-doubles across its sides; whether two cases are of one person, it does not tell"
+        if plan.own_sides
+        else "by patient: nobody is on two sides, nor are near-doubles"
         if plan.by_patient
         else "by case, as not all name a patient; near-doubles are on one side",
     )

@@ -16,6 +16,7 @@ from inference.applications.bundle.steps import covered
 from inference.errors import HilumError
 from inference.imaging.resample import Shape, reorientation
 from inference.imaging.subject import Images
+from training.data.cases import OwnSide
 from training.errors import UnfitData
 from training.planning import AXES
 from training.tabled.features import described, logistic, ridge, shows_text
@@ -128,11 +129,14 @@ def clean(table: LabelTable, found: TabledStudies, tell: Callable[[str], None]) 
         Question(what="images without a label", cases=found.unlabelled, done="not used"),
         Question(what="files that cannot be read", cases=found.left_out, done="not used"),
     ]
+    if found.unsaid:
+        asked.append(Question(what="what nothing says of the images", cases=found.unsaid, done="TAKEN SO"))
     try:
         seen, broken = _read(found.cases)
         asked.append(Question(what="cases that cannot be read", cases=broken, done="left out"))
         seen, doubled = _without_doubles(seen, asked)
         groups, by_patient = _grouped(seen, doubled, asked)
+        seen, groups = _without_leaks(seen, groups, asked)
         _refuse_few(table, seen, groups)
         _marks(table, seen, asked)
         if table.units:
@@ -223,6 +227,22 @@ def _grouped(seen: Sequence[Seen], doubled: Sequence[set[str]], asked: list[Ques
     ]
     first_of = [root(at) for at in range(len(seen))]
     return [seen[at].case.patient or seen[at].case.name for at in first_of], not nameless
+
+
+def _without_leaks(seen: Sequence[Seen], groups: Sequence[str], asked: list[Question]) -> tuple[list[Seen], list[str]]:
+    """Of a group that a split of the data's own puts on several sides, those on the first of `OwnSide`: what is held out stays held out."""
+    if not any(one.case.side for one in seen):
+        return list(seen), list(groups)
+    there: dict[str, set[OwnSide]] = {}
+    for one, group in zip(seen, groups, strict=True):
+        there.setdefault(group, set()).update({one.case.side} if one.case.side else ())
+    first = {group: next(side for side in OwnSide if side in sides) for group, sides in there.items()}
+    stay = [one.case.side is first[group] for one, group in zip(seen, groups, strict=True)]
+    leaks = [one.case.name for one, stays in zip(seen, stay, strict=True) if not stays]
+    asked.append(Question(what="of one group on two sides of the split", cases=leaks, done="those that learn or choose are left out"))
+    return [one for one, stays in zip(seen, stay, strict=True) if stays], [
+        group for group, stays in zip(groups, stay, strict=True) if stays
+    ]
 
 
 def _near(seen: Sequence[Seen]) -> list[tuple[int, int]]:

@@ -50,6 +50,8 @@ class TabledPlan:
         Of every case that may be learned from, by name, who stands on one side with it.
     by_patient
         Whether all cases name a patient.
+    own_sides
+        Whether the data bring their split along.
     seed, training
         Of the split that it was planned on, and the digest of its training cases.
     table
@@ -64,6 +66,7 @@ class TabledPlan:
     scales: tuple[tuple[float, float], ...]
     groups: dict[str, str]
     by_patient: bool
+    own_sides: bool
     seed: int
     training: str
     table: str
@@ -89,7 +92,7 @@ def planned(
     window = _checked(asked.window, single) if asked.window else _window(training, single)
     modality = tuple(found.modalities)
     grey: Transform = ScaleIntensityRangePercentiles(lower=_BOUNDS[0], upper=_BOUNDS[1], b_min=0.0, b_max=1.0, clip=True)
-    if modality == ("CT",):
+    if modality == ("CT",) and found.hounsfield:
         low, high = (float(round(each)) for each in np.percentile(np.concatenate([one.grey for one in training]), _PERCENTILES))
         grey = ScaleIntensityRange(a_min=low, a_max=max(high, low + 1), b_min=0.0, b_max=1.0, clip=True)
     sized = Resize(size=window, mode="area")
@@ -124,6 +127,7 @@ def planned(
         scales=_scales(labels) if table.units else (),
         groups={one.case.name: group for one, group in zip(kept.seen, kept.groups, strict=True)},
         by_patient=kept.by_patient,
+        own_sides=any(one.case.side for one in kept.seen),
         seed=seed,
         training=digest,
         table=table.sha256,
@@ -141,6 +145,8 @@ def told(plan: TabledPlan) -> str:
         weights = ", ".join(f"{one.name.meaning} {middle:.4g} ± {spread:.3g} {one.unit.value}" for one, (middle, spread) in each)
     sides = " × ".join(map(str, plan.window))
     split = "by patient" if plan.by_patient else "BY CASE, AS NOT ALL CASES NAME A PATIENT"
+    if plan.own_sides:
+        split = "AS THE FILE HAS IT; WHETHER TWO CASES ARE OF ONE PERSON, IT DOES NOT TELL"
     return (
         f"{len(plan.groups)} cases of {len(set(plan.groups.values()))} patients, {' and '.join(plan.manifest.accepts.modality)}: {kinds}, "
         f"{weights}; images of {sides}, {values}; split {split}"
@@ -149,7 +155,7 @@ def told(plan: TabledPlan) -> str:
 
 def write(plan: TabledPlan, run: Path) -> None:
     """Keep the plan in the run's folder."""
-    names = ("names", "exclusive", "weights", "scales", "groups", "by_patient", "seed", "training", "table")
+    names = ("names", "exclusive", "weights", "scales", "groups", "by_patient", "own_sides", "seed", "training", "table")
     said = {"asked": asdict(plan.asked), **{name: getattr(plan, name) for name in names}}
     save_json(run / PLAN, {**said, "application": json.loads(to_text(plan.manifest))})
 

@@ -17,7 +17,7 @@ from inference.imaging.subject import Images, Takes
 from inference.imaging.subjects import subjects
 from inference.imaging.tags import text
 from inference.imaging.volume import Volume
-from training.data.cases import Case, LabelledSubject
+from training.data.cases import Case, LabelledSubject, OwnSide
 from training.data.dicom import LabelledSeries, read_studies
 from training.data.lines import IDENTIFIERS, INSTANCE
 from training.data.segments import attributes_of
@@ -49,6 +49,8 @@ class TabledCase:
         PatientName and PatientBirthDate.
     burned_in
         Burned In Annotation (0028,0301) as the header has it.
+    side
+        Where the data's own split puts it; None where they bring none.
     """
 
     name: str
@@ -61,16 +63,20 @@ class TabledCase:
     labels: tuple[float, ...]
     burned_in: str
     attributes: Mapping[str, str]
+    side: OwnSide | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TabledStudies:
-    """What the lines name; `lost` says of lines why they name nothing, `unlabelled` are series of images that no line names."""
+    """What the lines name; `lost` says of lines why they name nothing, `unlabelled` are series of images that no line names, `unsaid` is
+    what nothing says of the images, and is taken for granted. `hounsfield` is whether a CT has its own values."""
 
     cases: tuple[TabledCase, ...]
     lost: tuple[str, ...]
     unlabelled: tuple[str, ...]
     left_out: tuple[str, ...]
+    unsaid: tuple[str, ...] = ()
+    hounsfield: bool = True
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -182,7 +188,7 @@ def _case_of(case: TabledCase, patient: str, stratum: str) -> Case:
         subject, _ = image_of(case)
         return LabelledSubject(subject=subject, labels=case.labels, attributes=case.attributes)
 
-    return Case(patient=patient, name=case.name, load=load, stratum=stratum, labels=case.labels)
+    return Case(patient=patient, name=case.name, load=load, stratum=stratum, labels=case.labels, side=case.side)
 
 
 def _by_series(series: Sequence[LabelledSeries], identifier: str) -> dict[str, list[tuple[LabelledSeries, tuple[Path, ...]]]]:
