@@ -2,8 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from training import cli
 from training.errors import BrokenRun, OtherRun, UnfitSetting
@@ -67,6 +70,19 @@ def test_a_comparison_goes_on_where_it_was(made: Path, run: Path, capsys: pytest
     kept.write_text(text, "utf-8")
 
 
+def test_a_method_that_another_device_computed_is_told_of_it(made: Path, run: Path) -> None:
+    """The table names what computed each method, not what the last call would have computed with."""
+    kept = run / "methods" / "lenet.json"
+    text = kept.read_text("utf-8")
+    kept.write_text(json.dumps(json.loads(text) | {"device": "cuda"}), "utf-8")
+    asked = ("size-logistic", "lenet")
+    assert cli.train("chest-xray", data=made, out=run, methods=asked, side=32, epochs=1, batch=32, device="cpu") == 0
+    kept.write_text(text, "utf-8")
+    found = read_methods(run)
+    assert found is not None
+    assert "on cpu and cuda;" in lines(found)
+
+
 def test_every_method_of_segmentation_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Discs of made hearts: the level set grows beyond the atlas to their borders; each method is judged by patient."""
     data = short_axis_slices(tmp_path / "data", count=10)
@@ -93,6 +109,30 @@ def test_folds_are_compared_by_the_corrected_test(tmp_path: Path) -> None:
     assert all(len(row["folds"]) == 3 for row in found["rows"])
     assert found["test"] == "corrected resampled t-test over folds"
     assert "3 folds, the same for all" in lines(found)
+    (other,) = (row for row in found["rows"] if row["difference"] is not None)
+    (first,) = (row for row in found["rows"] if row["difference"] is None)
+    assert other["difference"]["p"] == pytest.approx(corrected(found, other, first), rel=1e-6)
+
+
+def corrected(found: dict[str, Any], one: dict[str, Any], other: dict[str, Any]) -> float:
+    """p of the corrected resampled t-test (Nadeau and Bengio 2003), over cases that are held out and cases that are learned from."""
+    differences = np.subtract(one["folds"], other["folds"])
+    shares = [held_out / learned for learned, _, held_out in found["cases"]]
+    deviation = np.sqrt((1 / len(differences) + np.mean(shares)) * differences.var(ddof=1))
+    return float(2 * stats.t.sf(abs(differences.mean() / deviation), df=len(differences) - 1))
+
+
+def test_a_method_without_a_figure_is_not_what_others_are_compared_with(tmp_path: Path) -> None:
+    """Of a method whose figure on the cases to choose by is no number, even where it is named first."""
+    data = short_axis_slices(tmp_path / "data", count=9)
+    asked = ("atlas", "level-set")
+    for _ in range(2):
+        assert cli.train("left-ventricle", data=data, out=tmp_path / "run", methods=asked, side=32, device="cpu") == 0
+        kept = tmp_path / "run" / "methods" / "atlas.json"
+        kept.write_text(json.dumps(json.loads(kept.read_text("utf-8")) | {"validation": float("nan")}), "utf-8")
+    found = read_methods(tmp_path / "run")
+    assert found is not None
+    assert found["compared_with"] == "level-set"
 
 
 def test_what_cannot_be_compared_is_refused(made: Path, tmp_path: Path) -> None:

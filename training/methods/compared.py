@@ -5,6 +5,7 @@ finding: DeLong's test; else the bootstrap by patient; over folds the corrected 
 """
 
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -79,14 +80,13 @@ def _in_place(recipe: Recipe, sides: Split, run: Path, asked: MethodsAsked, comp
         seen = shown(recipe, sides, asked.side, lambda done, _: step(done, total))
         for name in names:
             if methods[name] is None:
-                methods[name] = _run(name, seen, asked.pace, compute) | {"what": what}
+                methods[name] = _run(name, seen, asked.pace, compute) | {"what": what, "device": compute.device.type}
                 save_json(_file(run, name), methods[name])
             step(name, total)
     return {
         "recipe": recipe.name,
         "task": recipe.task,
         "split": recipe.data.split,
-        "device": compute.device.type,
         "cases": counts,
         "methods": methods,
     }
@@ -110,7 +110,7 @@ def _kept(run: Path, name: str, what: str) -> dict[str, Any] | None:
         return None
     try:
         told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        before = told["what"]
+        before, _ = told["what"], told["device"]
     except (OSError, ValueError, KeyError, TypeError) as broken:
         raise BrokenRun(f"{path} is not what a comparison writes: {broken!r}") from broken
     if before != what:
@@ -147,16 +147,18 @@ def _record(places: Sequence[dict[str, Any]], asked: MethodsAsked) -> dict[str, 
     """The table: each method's figure, and its difference from the one that was best on the validation cases."""
     names = list(places[0]["methods"])
     validation = {name: float(np.mean([place["methods"][name]["validation"] for place in places])) for name in names}
-    first = max(names, key=lambda name: validation[name])
+    # nothing is more or less than what is no number: max would keep it where it comes first
+    first = max(names, key=lambda name: validation[name] if math.isfinite(validation[name]) else -math.inf)
     tests = {name: _tested(places, first, name) for name in names if name != first}
     corrected = dict(zip(tests, holm([each.p for each, _ in tests.values()]), strict=True))
     rows = []
-    for name in sorted(names, key=lambda name: -_figure(places, name)):
+    figures = {name: _figure(places, name) for name in names}
+    for name in sorted(names, key=lambda name: -figures[name] if math.isfinite(figures[name]) else math.inf):
         told = [place["methods"][name] for place in places]
         row = {
             "method": name,
             "title": told[0]["title"],
-            "figure": _figure(places, name),
+            "figure": figures[name],
             "interval": _interval(places, name),
             "folds": [_of(each) for each in told],
             "validation": validation[name],
@@ -173,7 +175,8 @@ def _record(places: Sequence[dict[str, Any]], asked: MethodsAsked) -> dict[str, 
         rows.append(row)
     one = places[0]["methods"][names[0]]
     return {
-        **{key: places[0][key] for key in ("recipe", "task", "split", "device")},
+        **{key: places[0][key] for key in ("recipe", "task", "split")},
+        "device": " and ".join(sorted({told["device"] for place in places for told in place["methods"].values()})),
         "cases": [place["cases"] for place in places],
         "folds": len(places),
         "figure": one["figure"],
@@ -214,8 +217,8 @@ def _interval(places: Sequence[dict[str, Any]], name: str) -> list[float] | None
 
 
 def _share(places: Sequence[dict[str, Any]]) -> float:
-    """Held-out over training cases."""
-    return float(np.mean([test / max(train + validation, 1) for train, validation, test in (place["cases"] for place in places)]))
+    """Held-out over training cases; those that choose are neither."""
+    return float(np.mean([test / max(train, 1) for train, _, test in (place["cases"] for place in places)]))
 
 
 def _tested(places: Sequence[dict[str, Any]], first: str, name: str) -> tuple[Paired, str]:
