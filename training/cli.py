@@ -126,6 +126,7 @@ def train(
     roles
         Recipe segmentation: of a layout with several images of a case (BraTS, BIDS, channels of nnU-Net), those that are learned together,
         the one that was drawn on first (default: all; of BIDS the only one that all have). A route then says which series fills each.
+        Recipes classification and regression: of BIDS, the image that is learned from.
     optional
         Those of --roles that may be missing: they are left out at random in training, and a study without them is served.
     as_json

@@ -1,4 +1,4 @@
-"""Lines of a hospital's table: comma- or semicolon-separated, in UTF-8, names above the columns; how cases are named, and yes and no."""
+"""Lines of a table: separated by commas, semicolons or tabs, in UTF-8, names above the columns; how cases are named, and yes and no."""
 
 import csv
 import io
@@ -22,6 +22,8 @@ FILE_COLUMNS = frozenset(
     {"path", "file", "image", "filename", "file_name", "filepath", "file_path", "imagepath", "image_path", "image_file", "image_name"}
 )
 """Columns that name a case by its file, however they are capitalised."""
+PARTICIPANT, SESSION = "participant_id", "session_id"
+"""Columns of BIDS: a subject, and one of its visits."""
 PATIENT_COLUMNS = frozenset({"patient", "patientid", "patient_id", "subject", "subject_id", "participant", "participant_id", "person_id"})
 """Columns that say whose image a file is."""
 YES = frozenset({"1", "1.0", "yes", "true", "present", "positive"})
@@ -54,7 +56,8 @@ def lines_of(file: Path) -> tuple[list[str], list[tuple[int, dict[Any, Any]]], s
     """
     try:
         content = file.read_text(encoding="utf-8-sig")
-        delimiter = ";" if content.partition("\n")[0].count(";") > content.partition("\n")[0].count(",") else ","
+        head = content.partition("\n")[0]
+        delimiter = "\t" if "\t" in head else ";" if head.count(";") > head.count(",") else ","
         reader = csv.DictReader(io.StringIO(content), delimiter=delimiter, strict=True)
         rows: list[tuple[int, dict[Any, Any]]] = [(reader.line_num, row) for row in reader]
     except (OSError, ValueError, csv.Error) as broken:

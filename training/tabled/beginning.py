@@ -19,6 +19,7 @@ from training.tabled.arrays import arrayed, labels_of_arrays, of_arrays
 from training.tabled.files import filed
 from training.tabled.hygiene import Clean, clean
 from training.tabled.labels import LabelTable
+from training.tabled.participants import of_participants
 from training.tabled.plan import TabledPlan, planned, read, told, write
 from training.tabled.studies import TabledStudies, cases_of, tabled
 
@@ -73,7 +74,7 @@ class TabledKind(Generic[R]):
         plan = read(run)
         if plan is None:
             table = self._table(folder, asked)
-            found, kept = _looked_at(folder, table, asked.modality, _state(folder), tell)
+            found, kept = _looked_at(folder, table, asked.modality, asked.roles, _state(folder), tell)
             cases = cases_of([one.case for one in kept.seen], kept.groups, table)
             training = split(cases, seed, fold).train
             names = {case.name for case in training}
@@ -123,7 +124,7 @@ class TabledKind(Generic[R]):
         if table.sha256 != plan.table:
             file = folder if self._of_arrays(folder) else plan.asked.labels[0]
             raise OtherRun(f"{file} is not the table any more that the run was planned with: give another --out")
-        found = {case.name: case for case in _found(folder, table, plan.asked.modality).cases}
+        found = {case.name: case for case in _found(folder, table, plan.asked.modality, plan.asked.roles).cases}
         absent = [name for name in plan.groups if name not in found]
         if absent:
             raise OtherRun(f"{len(absent)} cases that the run was planned with are not in {folder}: {absent[0]}")
@@ -144,16 +145,20 @@ class TabledKind(Generic[R]):
 
 @lru_cache(maxsize=1)
 def _looked_at(
-    folder: Path, table: LabelTable, modality: str | None, state: str, tell: Callable[[str], None]
+    folder: Path, table: LabelTable, modality: str | None, roles: tuple[str, ...], state: str, tell: Callable[[str], None]
 ) -> tuple[TabledStudies, Clean]:
     """What lies in a folder and may be learned from: for all folds of a cross-validation, and all trials of a search, every image is read
     for it once. `state` tells one state of the folder from another."""
-    found = _found(folder, table, modality)
+    found = _found(folder, table, modality, roles)
     return found, clean(table, found, tell)
 
 
-def _found(folder: Path, table: LabelTable, modality: str | None) -> TabledStudies:
-    """What the lines of a table name: arrays, files or DICOM identifiers."""
+def _found(folder: Path, table: LabelTable, modality: str | None, roles: tuple[str, ...]) -> TabledStudies:
+    """What the lines of a table name: participants, arrays, files or DICOM identifiers."""
+    if table.of_participants:
+        return of_participants(folder, table, modality, roles)
+    if roles:
+        raise UnfitSetting(f"--roles {' '.join(roles)}: the table names the images themselves, or DICOM's numbers of them: leave it out")
     if of_arrays(folder):
         return arrayed(folder, table, modality)
     if table.of_files:

@@ -112,7 +112,7 @@ def _plain(line: LabelledLine, path: Path, modality: str, *, volume: bool) -> Ta
     return TabledCase(
         name=line.name,
         line=line.number,
-        subject=partial(_volume if volume else read_picture, path, modality),
+        subject=partial(volume_in if volume else read_picture, path, modality),
         patient=line.patient,
         person=("", ""),
         modality=modality,
@@ -123,7 +123,13 @@ def _plain(line: LabelledLine, path: Path, modality: str, *, volume: bool) -> Ta
     )
 
 
-def _volume(path: Path, modality: str) -> Volume:
+def volume_in(path: Path, modality: str) -> Volume:
+    """A NIfTI file as a volume.
+
+    Raises
+    ------
+    UnfitData
+    """
     voxels, affine = read_nifti(path)
     return on_one_grid(volume_of(voxels, affine, modality, str(path)))
 

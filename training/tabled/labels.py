@@ -5,6 +5,7 @@ StudyInstanceUID,Finding          one of several classes, each by its name
 SeriesInstanceUID,Effusion,Mass   findings, each yes or no by itself
 StudyInstanceUID,Bone age (mo)    a number, its unit (UCUM) in parentheses
 path,patient,Finding              files of a folder, and whose they are
+participant_id,group              participants of a BIDS folder, and with session_id one of their visits
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from inference.codes import Code
 from training.data.coded import coded
@@ -22,15 +24,17 @@ from training.data.lines import (
     IDENTIFIERS,
     INSTANCE,
     NO,
+    PARTICIPANT,
     PATIENT,
     PATIENT_COLUMNS,
+    SESSION,
     YES,
     among,
     lines_of,
     number_of,
 )
 from training.errors import UnfitData, UnfitSetting
-from training.tabled.units import unit_of
+from training.tabled.units import code_of, unit_of, units_beside
 
 FRAME = "Frame"
 """The column that names a frame (from 1) of a multi-frame image."""
@@ -77,6 +81,8 @@ class LabelTable:
         Of the quantities; () where channels are classes or findings.
     of_files
         Whether lines name files.
+    of_participants
+        Whether lines name participants of a BIDS folder, each by its name there: "sub-01", "sub-01_ses-2".
     """
 
     identifier: str
@@ -87,6 +93,7 @@ class LabelTable:
     sha256: str
     units: tuple[Code, ...] = ()
     of_files: bool = False
+    of_participants: bool = False
 
     @property
     def answered(self) -> tuple[int, ...]:
@@ -149,6 +156,7 @@ def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     return LabelTable(
         identifier=naming.case,
         of_files=naming.of_files,
+        of_participants=naming.of_participants,
         channels=channels,
         exclusive=exclusive,
         lines=lines,
@@ -172,7 +180,7 @@ def read_numbers(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     UnfitSetting
         A column is not there.
     """
-    there, rows, delimiter, naming = _opened(file, ())
+    there, rows, delimiter, naming = _opened(file, (), units_beside(file))
     named = {one: _QUANTITY.fullmatch(one.strip()) for one in there if one not in naming.columns}
     learned = [one for one, found in named.items() if found]
     if columns:
@@ -214,6 +222,7 @@ def read_numbers(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     return LabelTable(
         identifier=naming.case,
         of_files=naming.of_files,
+        of_participants=naming.of_participants,
         channels=_channels(file, [found["name"] for found in quantities]),
         exclusive=False,
         lines=lines,
@@ -241,6 +250,7 @@ class CaseColumns:
     patient: str
     of_files: bool
     columns: frozenset[str]
+    of_participants: bool = False
 
 
 def _naming(file: Path, there: Sequence[str]) -> CaseColumns:
@@ -249,6 +259,10 @@ def _naming(file: Path, there: Sequence[str]) -> CaseColumns:
     identifier = next((one for one in (INSTANCE, *IDENTIFIERS) if one in there and not (files and one == PATIENT)), None)
     if identifier is not None:
         return CaseColumns(case=identifier, patient="", of_files=False, columns=frozenset((INSTANCE, FRAME, *IDENTIFIERS, *files)))
+    if not files and PARTICIPANT in there:
+        return CaseColumns(
+            case=PARTICIPANT, patient="", of_files=False, columns=frozenset((PARTICIPANT, SESSION, *patients)), of_participants=True
+        )
     if not files:
         raise UnfitData(
             f"{file} names no case: it needs a line, and a column {' or '.join((INSTANCE, *IDENTIFIERS))}, or path with the files of --data"
@@ -259,9 +273,15 @@ def _naming(file: Path, there: Sequence[str]) -> CaseColumns:
     return CaseColumns(case=files[0], patient="".join(patients), of_files=True, columns=frozenset((FRAME, *IDENTIFIERS, *files, *patients)))
 
 
-def _opened(file: Path, columns: Sequence[str]) -> tuple[list[str], list[tuple[int, dict[str, str | None]]], str, CaseColumns]:
-    """Columns, lines and what separates cells, as `lines_of`; and which columns name the cases."""
+def _opened(
+    file: Path, columns: Sequence[str], units: Mapping[str, str] = MappingProxyType({})
+) -> tuple[list[str], list[tuple[int, dict[str, str | None]]], str, CaseColumns]:
+    """Columns, lines and what separates cells, as `lines_of`; and which columns name the cases. Columns with `units` have them in their
+    names."""
     there, rows, delimiter = lines_of(file)
+    called = {one: f"{one} ({code_of(units[one])})" for one in there if one in units and not _QUANTITY.fullmatch(one)}
+    there = [called.get(one, one) for one in there]
+    rows = [(number, {called.get(name, name): cell for name, cell in row.items()}) for number, row in rows]
     naming = _naming(file, there)
     doubled = [name for name, count in Counter(there).items() if count > 1]
     if doubled:
@@ -282,7 +302,7 @@ def _lines(
     lines = tuple(
         LabelledLine(
             number=number,
-            name=_cell(row, naming.case),
+            name=_visit(row) if naming.of_participants else _cell(row, naming.case),
             patient=_cell(row, naming.patient),
             instance=_cell(row, INSTANCE),
             frame=_frame(file, number, row),
@@ -312,6 +332,13 @@ def _channels(file: Path, names: Sequence[str]) -> tuple[Code, ...]:
 
 def _cell(row: Mapping[str, str | None], column: str) -> str:
     return (row.get(column) or "").strip()
+
+
+def _visit(row: Mapping[str, str | None]) -> str:
+    """A participant, or one of its visits, as BIDS names it."""
+    participant, session = _cell(row, PARTICIPANT), _label(row, SESSION)
+    subject = f"sub-{participant.removeprefix('sub-')}"
+    return f"{subject}_ses-{session.removeprefix('ses-')}" if session else subject
 
 
 def _label(row: Mapping[str, str | None], column: str) -> str:

@@ -3,7 +3,9 @@
 Annotations ({score}) are taken as they are; a unit of atoms that are not listed here is refused, so that none is sent that nobody can read.
 """
 
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from inference.codes import Code
@@ -108,6 +110,28 @@ def begins_at_zero(unit: Code) -> bool:
     atoms = [found["atom"] for part in _components(unit.value) if (found := _COMPONENT.fullmatch(part)) and found["atom"]]
     signed = {f"{prefix}{atom}" for prefix in ("", *_PREFIXES) for atom in _NOT_FROM_NOTHING & _METRIC} | _NOT_FROM_NOTHING
     return bool(atoms) and signed.isdisjoint(atoms)
+
+
+def code_of(written: str) -> str:
+    """What people write for a unit as its code, where it is known here; else as it is."""
+    return _MEANT.get(written.strip(), written.strip())
+
+
+def units_beside(file: Path) -> Mapping[str, str]:
+    """What participants.json says of the units of a participants.tsv, by column; nothing where there is none.
+
+    Raises
+    ------
+    UnfitData
+    """
+    sidecar = file.with_suffix(".json")
+    if file.suffix != ".tsv" or not sidecar.is_file():
+        return {}
+    try:
+        said = json.loads(sidecar.read_text(encoding="utf-8-sig"))
+        return {name: str(one["Units"]) for name, one in said.items() if isinstance(one, dict) and one.get("Units")}
+    except (OSError, ValueError, AttributeError) as broken:
+        raise UnfitData(f"{sidecar} is no description of the columns of {file.name}: {broken}") from broken
 
 
 def unit_of(file: Path, written: str) -> Code:
