@@ -11,10 +11,11 @@ from typing import Any
 
 from inference.applications.bundle.declaring import NAME
 from inference.applications.bundle.given import CONTAINER
-from inference.applications.container.contracts import FOLDER_PLACES, MERCURE_PLACES, packaged
+from inference.applications.container.contracts import FOLDER_PLACES, MERCURE_PLACES
 from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract
 from inference.applications.container.engine import ContainerBounds, ContainerEngine
 from inference.applications.container.errors import UnfitContainer
+from inference.applications.container.package import packaged
 from inference.applications.manifest import is_label
 from inference.codes import Code
 from node.domain.errors import ConfigError
@@ -67,6 +68,16 @@ class _MarkedEntry:
     side: str | None = setting(Choice(of=tuple(SIDES)), says="Its laterality.")
     category: str = setting(Choice(of=tuple(CATEGORIES)), default="structure", says="What kind of thing it is; with `code` alone.")
     colour: tuple[int, int, int] | None = setting(COLOUR, says="Without it, one is chosen.")
+    found: str | None = setting(
+        _KEY,
+        says="Where it stands in `values_file` whether it was found: true, false, or an amount. False or 0 says that nothing was found; "
+        "without it an empty mask does, or a finding of the same code that is absent.",
+    )
+    optional: bool = setting(
+        SWITCH,
+        default="false",
+        says="Whether a segmentation of other segments may leave it out where it was not found; else a result without it is refused.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +241,8 @@ def described(said: ContainerDescription, engine: ContainerEngine) -> ContainerM
         variables=_variables("HILUM_INPUT_PATH", "HILUM_OUTPUT_PATH", FOLDER_PLACES),
         structures=structures,
         called={one.label: one.called for one in said.segments if one.called is not None},
+        found={one.label: one.found for one in said.segments if one.found is not None},
+        optional=tuple(one.label for one in said.segments if one.optional),
         values=tuple(
             ContainerValue(key=one.key or "", name=one.code, unit=one.unit, segment=one.segment, optional=one.optional)
             for one in said.values

@@ -201,6 +201,7 @@ _BAD: list[tuple[str, type[ModelError], str]] = [
     ("another place", ContainerOutputRefused, "a frame that lies on no image of the series"),
     ("an undeclared segment", ContainerOutputRefused, "a segment «tumour», which container.yaml does not declare"),
     ("nothing", ContainerOutputRefused, "it wrote nothing that could be a result"),
+    ("no mask", ContainerOutputRefused, 'it made no segmentation of "Bone", and result.json does not say that it was not found'),
     ("no number", ContainerOutputRefused, 'it does not say "Attenuation Coefficient": result.json has no number at bone.voxels'),
     ("garbage", ContainerOutputRefused, "«more.dcm» is neither DICOM nor result.json"),
     ("damaged", ContainerOutputRefused, "«more.dcm» cannot be read as DICOM"),

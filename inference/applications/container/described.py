@@ -68,6 +68,10 @@ class ContainerManifest:
         With its digest: NAME@sha256:… , or the image's own number, sha256:…
     structures
         What may be marked in a segmentation; `called` has what the container calls those that it calls otherwise, by their labels.
+    found
+        By labels of structures: where it stands in the file of values whether one was found (true, false, or an amount).
+    optional
+        The labels of structures that a segmentation of others may leave out where they were not found.
     values_file
         The JSON file of values, in the folder of what it writes.
     ignored
@@ -88,6 +92,8 @@ class ContainerManifest:
     made_at: str
     structures: tuple[Structure, ...] = ()
     called: Mapping[str, str] = field(default_factory=dict)
+    found: Mapping[str, str] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
     values: tuple[ContainerValue, ...] = ()
     answers: tuple[ContainerAnswer, ...] = ()
     values_file: str = "result.json"

@@ -46,8 +46,9 @@ def to_text(manifest: ContainerManifest) -> bytes:
         "bounds": asdict(manifest.bounds),
         "licences": asdict(manifest.licences),
         "ignored": list(manifest.ignored),
+        "optional": list(manifest.optional),
         "command": list(manifest.command),
-        **{name: dict(getattr(manifest, name)) for name in ("called", "settings", "variables")},
+        **{name: dict(getattr(manifest, name)) for name in ("called", "found", "settings", "variables")},
     }
     return (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -75,6 +76,7 @@ def from_text(content: bytes, where: str) -> ContainerManifest:
             licences=Licences(**said.pop("licences")),
             ignored=tuple(said.pop("ignored")),
             command=tuple(said.pop("command")),
+            optional=tuple(said.pop("optional")),
             **said,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as broken:

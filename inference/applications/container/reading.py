@@ -45,7 +45,10 @@ def found_in(manifest: ContainerManifest, volume: Volume, written: ContainerOutp
         if twice := sorted(masks.keys() & read.keys()):
             refuse(manifest, f'{quoted(name)} marks "{twice[0]}" a second time')
         masks |= read
+    evaluations = tuple(_evaluation(manifest, one, written) for one in manifest.answers)
     there = [one for one in manifest.structures if one.label in masks and masks[one.label].any()]
+    for one in manifest.structures:
+        _demand_told(manifest, one, written, masks, evaluations)
     measurements = [
         Measurement(name=codes.VOLUME, value=volume.volume_mm3(masks[one.label]) / 1000, unit=codes.CUBIC_CENTIMETRE, segment=one.label)
         for one in there
@@ -57,9 +60,57 @@ def found_in(manifest: ContainerManifest, volume: Volume, written: ContainerOutp
     return Findings(
         segments=tuple(segment_of(one, masks[one.label]) for one in there),
         measurements=(*measurements, *_values(manifest, written, {one.label for one in there})),
-        evaluations=tuple(_evaluation(manifest, one, written) for one in manifest.answers),
+        evaluations=evaluations,
         remarks=(*remarks, *not_found(absent)),
     )
+
+
+# ---- what did not come
+
+
+def _demand_told(
+    manifest: ContainerManifest,
+    structure: Structure,
+    written: ContainerOutput,
+    masks: Mapping[str, Mask],
+    evaluations: Sequence[Evaluation],
+) -> None:
+    """Refuse silence: a structure without a mask counts as not found where the container says that, and nowhere else.
+
+    It says so by an empty mask, by `found` of the segment, by a finding of the structure's code that is absent; of one that may be left out
+    (`optional`), by a segmentation of others.
+    """
+    label, key, file = structure.label, manifest.found.get(structure.label, ""), manifest.values_file
+    found = _found(manifest, label, said_at(written.values, key)) if key else None
+    if label in masks:
+        marked = bool(masks[label].any())
+        if found is not None and found != marked:
+            says, marks = ("found", "nothing marks it") if found else ("not found", "a segmentation marks it")
+            refuse(manifest, f'{file} says at {key} that "{label}" was {says}, and {marks}')
+        return
+    # an answer about a paired organ says nothing of one side
+    answered = structure.laterality is None and any(
+        one.value == codes.ABSENT and (one.finding.value, one.finding.scheme) == (structure.type.value, structure.type.scheme)
+        for one in evaluations
+    )
+    if found is True:
+        refuse(manifest, f'{file} says at {key} that "{label}" was found, and no segmentation came of it')
+    if found is None and not answered and not (masks and label in manifest.optional):
+        where = f"{file} has nothing at {key}" if key else f"{file} does not say that it was not found"
+        refuse(manifest, f'it made no segmentation of "{label}", and {where}: that may be a failure as well as a healthy patient')
+
+
+def _found(manifest: ContainerManifest, label: str, said: object) -> bool | None:
+    """What stands in JSON about whether a structure was found: true, false, or an amount; None where nothing does."""
+    if said is None:
+        return None
+    amount = number(said)
+    if amount is None or amount < 0:
+        refuse(
+            manifest,
+            f'{manifest.values_file} has {quoted(said)} where it says whether "{label}" was found: true, false or an amount is read',
+        )
+    return amount > 0
 
 
 # ---- segmentations
@@ -79,7 +130,9 @@ def _segments(manifest: ContainerManifest, volume: Volume, dataset: Dataset, sho
     labels = [one.label for one in numbers.values()]
     if len(set(labels)) < len(labels):
         refuse(manifest, f"{shown} has two segments of one label")
-    frames, slices = int(dataset.NumberOfFrames), len(volume.voxels)
+    frames, slices = int(dataset.get("NumberOfFrames") or 0), len(volume.voxels)
+    if not (frames or dataset.get("PixelData") or dataset.get("PerFrameFunctionalGroupsSequence")):
+        return {one.label: empty_mask(volume.voxels.shape) for one in numbers.values()}
     if (dataset.Rows, dataset.Columns) != volume.voxels.shape[1:]:
         refuse(manifest, f"{shown} has frames of {dataset.Rows} × {dataset.Columns} pixels, the images {_by(volume.voxels.shape[1:])}")
     if frames > slices * max(1, len(numbers)):
@@ -166,7 +219,7 @@ def _values(manifest: ContainerManifest, written: ContainerOutput, marked: set[s
         value = None if isinstance(said, bool) else number(said)
         if said is not None and value is None:
             refuse(manifest, f'"{one.name.meaning}" is no number: {manifest.values_file} has {quoted(said)} at {one.key}')
-        if value is None and not one.optional:
+        if value is None and not one.optional and (one.segment is None or one.segment in marked):
             where = f"{manifest.values_file} has no number at {one.key}" if one.key else "no report has it"
             refuse(manifest, f'it does not say "{one.name.meaning}": {where}')
         # of a segment that is not there nothing is measured

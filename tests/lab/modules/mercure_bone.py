@@ -51,7 +51,7 @@ def spoiled(how: str, found: Dataset, made: Path) -> Dataset | None:
             place.ImagePositionPatient[0] += 5
         case "an undeclared segment":
             found.SegmentSequence[0].SegmentLabel = "tumour"
-        case "nothing":
+        case "nothing" | "no mask":
             return None
         case "garbage":
             (made / "more.dcm").write_bytes(os.urandom(4096))

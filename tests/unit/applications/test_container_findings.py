@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence
 
 from inference import codes
 from inference.applications.bundle.manifest import Structure
-from inference.applications.container.described import ContainerManifest, ContainerValue, Contract
+from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract
 from inference.applications.container.errors import ContainerOutputRefused
 from inference.applications.container.output import read_made
 from inference.applications.container.reading import found_in
@@ -24,6 +24,7 @@ from inference.imaging.assemble import assemble
 from inference.imaging.write_series import write_series
 from tests.lab.modules.writing import coded, save, segmentation
 
+LIVER = Code("10200004", "SCT", "Liver")
 KIDNEY = Code("64033007", "SCT", "Kidney")
 LEFT_KIDNEY = Structure(
     channel=1, label="kidney left", type=KIDNEY, category=codes.ANATOMICAL_STRUCTURE, rgb=(1, 2, 3), laterality=codes.LEFT
@@ -153,6 +154,95 @@ def test_an_orientation_that_is_no_number_is_none(run: Run) -> None:
     rewritten(run, seg, b"0.99999999", b"NaN       ")
     with pytest.raises(ContainerOutputRefused):
         run.says(container())
+
+
+BOTH = (LEFT_KIDNEY, Structure(channel=2, label="liver", type=LIVER, category=codes.ANATOMICAL_STRUCTURE, rgb=(4, 5, 6)))
+
+
+def empty(seg: Dataset) -> Dataset:
+    """The segmentation of somebody in whom nothing is bright: it describes its segment, and has no frame."""
+    seg.NumberOfFrames, seg.PixelData, seg.PerFrameFunctionalGroupsSequence = 0, b"", Sequence()
+    return seg
+
+
+def told(found: Findings) -> list[str]:
+    """What readers are told beside findings."""
+    return [str(one) for one in found.remarks]
+
+
+@pytest.mark.parametrize("values", [{"kidney": {}}, {"kidney": {"found": None}}, {"status": "ok"}], ids=str)
+def test_a_model_that_failed_silently_is_no_healthy_patient(run: Run, values: object) -> None:
+    """JSON came, and no segmentation of what it says that it segments: status 0 is not "nothing found"."""
+    with pytest.raises(
+        ContainerOutputRefused, match=r'no segmentation of "kidney left", and result\.json does not say that it was not found'
+    ):
+        run.says(container(), values=values)
+    with pytest.raises(ContainerOutputRefused, match=r'no segmentation of "kidney left", and result\.json has nothing at kidney\.found'):
+        run.says(container(found={"kidney left": "kidney.found"}), values=values)
+
+
+@pytest.mark.parametrize("said", [False, 0, 0.0], ids=str)
+def test_that_nothing_was_found_may_stand_in_json(run: Run, said: object) -> None:
+    """Where the description says that it stands there; what is measured of the segment is not asked for then."""
+    voxels = ContainerValue(key="kidney.voxels", name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE, segment="kidney left")
+    found = run.says(container(found={"kidney left": "kidney.found"}, values=(voxels,)), values={"kidney": {"found": said}})
+    assert not found.segments
+    assert [one.value for one in found.measurements] == [0.0]
+    assert told(found) == ["Not found in these images: kidney left."]
+
+
+def test_that_nothing_was_found_may_stand_in_an_empty_segmentation(run: Run) -> None:
+    """Also in one without a frame."""
+    found = run.says(container(), empty(run.seg()))
+    assert not found.segments
+    assert told(found) == ["Not found in these images: kidney left."]
+
+
+@pytest.mark.parametrize(("probability", "refused"), [(0.1, False), (0.5, True), (0.9, True)], ids=["absent", "undetermined", "present"])
+def test_a_finding_that_is_absent_says_it_of_the_segment_of_its_code(run: Run, probability: float, refused: bool) -> None:
+    """Absent is an answer; undetermined and present are none, and a mask is missing."""
+    manifest = container(structures=BOTH[1:], answers=(ContainerAnswer(key="p", finding=LIVER, present=0.8, absent=0.2),))
+    if refused:
+        with pytest.raises(ContainerOutputRefused, match='no segmentation of "liver"'):
+            run.says(manifest, values={"p": probability})
+        return
+    assert told(run.says(manifest, values={"p": probability})) == ["Not found in these images: liver."]
+
+
+def test_a_finding_says_nothing_of_one_side(run: Run) -> None:
+    """No kidney disease in either is not: the left kidney was not found."""
+    manifest = container(answers=(ContainerAnswer(key="p", finding=KIDNEY, present=0.5, absent=0.5),))
+    with pytest.raises(ContainerOutputRefused, match='no segmentation of "kidney left"'):
+        run.says(manifest, values={"p": 0})
+
+
+def test_one_segment_among_others_is_left_out_by_agreement_alone(run: Run) -> None:
+    """A segmentation of the kidney says nothing of the liver, unless the description has it that such a one is left out; without any
+    segmentation that says nothing either."""
+    with pytest.raises(ContainerOutputRefused, match='no segmentation of "liver"'):
+        run.says(container(structures=BOTH), run.seg())
+    agreed = container(structures=BOTH, optional=("liver", "kidney left"))
+    found = run.says(agreed, run.seg())
+    assert [one.label for one in found.segments] == ["kidney left"]
+    assert told(found) == ["Not found in these images: liver."]
+    (run.made / "kidney.dcm").unlink()
+    with pytest.raises(ContainerOutputRefused, match='no segmentation of "kidney left"'):
+        run.says(agreed, values={"status": "ok"})
+
+
+def test_json_and_masks_that_contradict_each_other_are_refused(run: Run) -> None:
+    """Found and no mask, found and an empty mask, not found and a mask; and a word is neither."""
+    manifest = container(found={"kidney left": "found"})
+    with pytest.raises(ContainerOutputRefused, match=r'at found that "kidney left" was found, and no segmentation came of it'):
+        run.says(manifest, values={"found": True})
+    with pytest.raises(ContainerOutputRefused, match=r'at found that "kidney left" was found, and nothing marks it'):
+        run.says(manifest, empty(run.seg()), values={"found": 12.5})
+    with pytest.raises(ContainerOutputRefused, match=r'at found that "kidney left" was not found, and a segmentation marks it'):
+        run.says(manifest, run.seg(), values={"found": 0})
+    odd: list[object] = ["no", -1, [], float("nan")]
+    for word in odd:
+        with pytest.raises(ContainerOutputRefused, match=r'where it says whether "kidney left" was found'):
+            run.says(manifest, run.seg(), values={"found": word})
 
 
 VOLUME = ContainerValue(key="kidney.volume", name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE, optional=True)
