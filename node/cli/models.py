@@ -41,6 +41,8 @@ def list_models(
     accepted it with this version (`hilum models accept`). Three licences are told apart: code,
     weights, training data; and whether they allow commercial use (yes, no, unknown). "–" is what nobody has said.
 
+    Containers stand among them, with contract, image and digest.
+
     `backend` of --json is what a Triton server computes a model with, whatever the embedded engine takes.
 
     The catalogue is what others have published: each says under which licences, and whether it has been fetched.
@@ -68,19 +70,21 @@ def list_models(
     found = Repository(repository)
     listed = found.list()
     standings = Standings(found.path, folders)
+    contained = [*_containers(found.path)]
     if as_json:
-        screen.as_json([_record(each, found.path, standings.of(each)) for each in listed])
+        records = [_record(each, found.path, standings.of(each)) for each in listed]
+        screen.as_json([*records, *(each.record for each in contained)])
         return 0
-    _print_models(listed, found.path, standings)
+    _print_models(listed, found.path, standings, [each.row for each in contained])
     screen.say("what others have published, and has not been fetched: `hilum models list --catalogue`")
     return 0
 
 
-def _print_models(listed: "Sequence[Listed]", repository: Path, standings: "Standings") -> None:
+def _print_models(listed: "Sequence[Listed]", repository: Path, standings: "Standings", contained: Sequence[dict[str, str]]) -> None:
     from node.cli import screen
 
     console = screen.out()
-    if not listed:
+    if not listed and not contained:
         console.print(f"no models in {repository}: `hilum models import APPLICATION` brings them in")
         return
     rows = []
@@ -96,7 +100,39 @@ def _print_models(listed: "Sequence[Listed]", repository: Path, standings: "Stan
         }
         row |= {one: getattr(standing.licences, one) or "–" for one in _LICENCES}
         rows.append(row | {"from": told})
-    console.print(screen.listing(rows, _SPARE))
+    console.print(screen.listing([*rows, *contained], _SPARE))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Contained:
+    """A container of the repository, for a program and for people."""
+
+    record: dict[str, Any]
+    row: dict[str, str]
+
+
+def _containers(repository: Path) -> Iterator[_Contained]:
+    from inference.applications.container.errors import BrokenContainerManifest
+    from inference.applications.container.manifest import entered_in
+
+    for name, said in entered_in(repository):
+        row = {"model": name, "version": "", "serves": "", "grade": "–", "format": "container", "sha256": ""}
+        record: dict[str, Any] = {"model": name, "backend": "container", "applications": [name]}
+        if isinstance(said, BrokenContainerManifest):
+            yield _Contained(record={**record, "problem": str(said)}, row={**row, **dict.fromkeys(_LICENCES, "–"), "from": str(said)})
+            continue
+        digest = said.image.rpartition(":")[2]
+        row |= {
+            "version": said.version,
+            "serves": "yes",
+            "grade": said.grade,
+            "format": f"container, {said.contract}",
+            "sha256": digest[:12],
+        }
+        row |= {one: getattr(said.licences, one) or "–" for one in _LICENCES}
+        record |= {"version": said.version, "problem": None, "serving": True, "grade": said.grade, "licences": asdict(said.licences)}
+        told = {"image": said.image, "digest": f"sha256:{digest}", "contract": said.contract.value}
+        yield _Contained(record={**record, "container": told}, row={**row, "from": said.image})
 
 
 def opened(repository: Path | None, config: Path | None) -> "Repository":

@@ -6,6 +6,7 @@ Every container has no network, a root that cannot be written, no capabilities, 
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.applications.container.errors import ContainerEngineAway, ContainerFailed, ContainerStopped, ImageAbsent
+from inference.applications.container.errors import ContainerEngineAway, ContainerFailed, ContainerStopped, ImageAbsent, UnfitContainer
+from inference.errors import quoted
 
 NOBODY = 65534
 """Whom a container runs as where the node itself runs as root."""
@@ -86,26 +88,51 @@ class ContainerEngine:
         return dict(found)
 
     def file_in(self, image: str, path: str, most: int) -> bytes | None:
-        """A file of an image, of at most so many bytes, read without starting anything; None where there is none."""
-        import io
-        import tarfile
+        """A file of an image, read piece by piece and without starting anything; None where there is none.
 
+        Raises
+        ------
+        ContainerEngineAway
+        UnfitContainer
+            It has more than `most` bytes: no more than its size was read.
+        """
         name = _fresh_name()
         made = self._ask("create", "--name", name, "--pull=never", image, "none")
         if made.returncode:
             raise ContainerEngineAway(f"{self.name} makes no container of {image}: {_words(made.stderr)}")
         try:
-            said = self._ask("cp", f"{name}:{path}", "-")
+            return self._copied(name, path, most)
         finally:
-            self._remove(name)
-        if said.returncode or len(said.stdout) > most + 10_240:
+            self.remove(name)
+
+    def _copied(self, name: str, path: str, most: int) -> bytes | None:
+        import tarfile
+
+        process = subprocess.Popen(
+            [self.program, "cp", f"{name}:{path}", "-"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(),
+        )
+        late = threading.Timer(_ASK_S, process.kill)
+        late.start()
+        try:
+            with suppress(tarfile.TarError), tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+                member = archive.next()
+                file = archive.extractfile(member) if member is not None and member.isreg() else None
+                if member is None or file is None:
+                    return None
+                if member.size > most:
+                    raise UnfitContainer(f"{path} of the image has {member.size} bytes; at most {most} are read")
+                return file.read()
+            if not late.is_alive():
+                raise ContainerEngineAway(f"{self.name} does not give {path} of an image within {_ASK_S:.0f} s")
             return None
-        with suppress(tarfile.TarError), tarfile.open(fileobj=io.BytesIO(said.stdout)) as archive:
-            for member in archive:
-                file = archive.extractfile(member) if member.isreg() else None
-                if file is not None:
-                    return file.read(most)
-        return None
+        finally:
+            late.cancel()
+            process.kill()
+            process.communicate()
 
     def demand_answering(self) -> None:
         """Raise ContainerEngineAway where the engine does not answer this user."""
@@ -120,7 +147,8 @@ class ContainerEngine:
         ------
         ContainerEngineAway, ContainerFailed, ContainerStopped
         """
-        name = _fresh_name()
+        # what is left of a process that was killed is known by its folder
+        name = call.made.parent.name
         until = time.monotonic() + seconds
         process = subprocess.Popen(
             self._command(name, call, bounds, seconds),
@@ -132,7 +160,7 @@ class ContainerEngine:
             cwd=call.made.parent,
             start_new_session=True,
         )
-        tail = _Tail(process)
+        tail, guard = _Tail(process), self._guard(name, seconds)
         try:
             while True:
                 with suppress(subprocess.TimeoutExpired):
@@ -144,13 +172,14 @@ class ContainerEngine:
                     raise ContainerStopped(f"it did not end within {seconds:.0f} s")
         finally:
             try:
-                self._remove(name)
+                self.remove(name)
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_ASK_S)
             finally:
                 process.kill()
                 process.wait()
                 tail.end()
+                _end(guard)
         if process.returncode == _ENGINE_ERROR:
             raise ContainerEngineAway(f"{self.name} did not start the container: {tail.words}")
         if time.monotonic() > until:
@@ -212,7 +241,21 @@ class ContainerEngine:
             return []
         return ["--device=nvidia.com/gpu=0"] if self.name == "podman" else ["--gpus=device=0"]
 
-    def _remove(self, name: str) -> None:
+    def _guard(self, name: str, seconds: float) -> "subprocess.Popen[bytes] | None":
+        """A process that outlives this one, and removes the container when its time is over: Docker has no bound of its own on that."""
+        if self.name == "podman":
+            return None
+        words = ["/bin/sh", "-c", 'sleep "$1" && exec "$2" rm --force --volumes "$3"', "hilum", str(int(seconds) + 1), self.program, name]
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet, env=_environment(), start_new_session=True)
+
+    def remove(self, name: str) -> None:
+        """End a container and remove it, where there is one.
+
+        Raises
+        ------
+        ContainerEngineAway
+        """
         self._ask("rm", "--force", "--volumes", name)
 
     def _ask(self, *words: str) -> subprocess.CompletedProcess[bytes]:
@@ -248,6 +291,14 @@ def engine_here() -> ContainerEngine:
         )
         return ContainerEngine(name="docker", program=program, rootless=True) if b"rootless" in said.stdout else found
     raise ContainerEngineAway("neither podman nor docker is on the path of the node")
+
+
+def _end(guard: "subprocess.Popen[bytes] | None") -> None:
+    if guard is not None:
+        # its group is its own, and the shell waits for another process
+        with suppress(ProcessLookupError):
+            os.killpg(guard.pid, signal.SIGKILL)
+        guard.wait()
 
 
 class _Tail:
@@ -286,16 +337,20 @@ def _beyond(made: Path, bounds: ContainerBounds) -> str:
         place = waiting.pop()
         if len(os.fsencode(place)) > _MOST_PATH:
             return f"it made folders within folders, with a path of more than {_MOST_PATH} bytes"
-        with suppress(FileNotFoundError, PermissionError), os.scandir(place) as entries:
-            for entry in entries:
-                count += 1
-                if count > MOST_FILES:
-                    return f"it wrote more than {MOST_FILES} files"
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-                    continue
-                with suppress(FileNotFoundError):
-                    size += entry.stat(follow_symlinks=False).st_size
+        try:
+            # it may be gone by now, or be something else
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
+                for entry in entries:
+                    count += 1
+                    if count > MOST_FILES:
+                        return f"it wrote more than {MOST_FILES} files"
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                        continue
+                    with suppress(FileNotFoundError):
+                        size += entry.stat(follow_symlinks=False).st_size
+        except PermissionError:
+            return f"it closed the folder {quoted(os.path.relpath(place, made))} to the node, which cannot count what lies there"
     return f"it wrote more than the {bounds.output >> 20} MiB that it may" if size > bounds.output else ""
 
 

@@ -4,7 +4,7 @@ It lies beside the models' folders: a Triton server looks at folders there alone
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,15 @@ def application_of(manifest: ContainerManifest) -> Application:
 def file_of(repository: Path, name: str) -> Path:
     """Where a container's file lies."""
     return repository / f"{name}{SUFFIX}"
+
+
+def entered_in(repository: Path) -> Iterator[tuple[str, ContainerManifest | BrokenContainerManifest]]:
+    """The containers of a repository by their names; of a file that is broken, why."""
+    for file in sorted(repository.glob(f"*{SUFFIX}")):
+        try:
+            yield file.name.removesuffix(SUFFIX), from_text(file.read_bytes(), str(file))
+        except BrokenContainerManifest as broken:
+            yield file.name.removesuffix(SUFFIX), broken
 
 
 def enter(manifest: ContainerManifest, repository: Path, named_so: Sequence[str] = ()) -> Path:

@@ -104,14 +104,13 @@ def _files(manifest: ContainerManifest, folder: Path) -> Sequence[tuple[str, Pat
     waiting = [folder]
     while waiting:
         place = waiting.pop()
-        if place != folder:
-            os.chmod(place, 0o700)  # its maker may have kept it to itself
         for entry in os.scandir(place):
             name = Path(entry.path).relative_to(folder).as_posix()
             kind = entry.stat(follow_symlinks=False)
             if stat.S_ISDIR(kind.st_mode):
                 waiting.append(Path(entry.path))
             elif stat.S_ISREG(kind.st_mode) and kind.st_nlink == 1:
+                os.chmod(entry.path, 0o600)  # its maker may have kept it to itself
                 found.append((name, Path(entry.path)))
             else:
                 refuse(manifest, f"{quoted(name)} is a link, or no file: what it leads to is not read")

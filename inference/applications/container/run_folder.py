@@ -1,7 +1,8 @@
 """The folder of one run of a container, with the images in it: deleted afterwards, and, where the process was killed, by a later one.
 
 It is locked (flock) while its process lives: the kernel lets go of that at its end, however it ends. What a container wrote is deleted by
-`rm`, which follows no link and gets through folders of any depth.
+`rm`, which follows no link and gets through folders of any depth. The container bears the name of its folder: one that outlived its process
+is known by it.
 """
 
 import fcntl
@@ -11,6 +12,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from inference.applications.container.engine import engine_here
+from inference.applications.container.errors import ContainerEngineAway
 
 _UNNAMED = ".hilum-container-"
 """Of one that is not locked yet, and has nothing in it."""
@@ -35,7 +39,7 @@ def run_folder() -> Iterator[Path]:
 
 
 def clear_left_behind() -> int:
-    """Delete the folders of this user's runs whose processes are no more; how many there were."""
+    """Delete the folders of this user's runs whose processes are no more, and end their containers; how many there were."""
     found = 0
     for folder in Path(tempfile.gettempdir()).glob(f"{_named()}*"):
         # another process may be faster, and a link is none of ours
@@ -44,6 +48,8 @@ def clear_left_behind() -> int:
             try:
                 if os.fstat(held).st_uid == os.geteuid():
                     fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    with suppress(ContainerEngineAway):
+                        engine_here().remove(folder.name)
                     _delete(folder)
                     found += 1
             finally:

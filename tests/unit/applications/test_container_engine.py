@@ -1,29 +1,39 @@
 """The run of a container by an engine that fails, or of a container that writes what cannot be counted: a program in the engine's place."""
 
 import os
+import shutil
+import signal
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from inference.applications.container.engine import ContainerBounds, ContainerCall, ContainerEngine
-from inference.applications.container.errors import ContainerEngineAway, ContainerStopped
+from inference.applications.container.engine import NOBODY, ContainerBounds, ContainerCall, ContainerEngine
+from inference.applications.container.errors import ContainerEngineAway, ContainerStopped, UnfitContainer
 
 PROGRAM = """#!{python}
 import os, signal, sys
 if sys.argv[1] == "run":
     (made,) = [word.split("=")[1].split(":")[0] for word in sys.argv if word.endswith(":/output:rw")]
     {run}
+if sys.argv[1] == "cp":
+    {cp}
+if sys.argv[1] == "rm":
+    {rm}
 """
-"""Of an engine the two commands that a run needs; what its `run` does is each test's."""
+"""Of an engine the commands that a run and a look into an image need; what they do is each test's."""
 
 
-def engine(folder: Path, run: str) -> ContainerEngine:
+def engine(folder: Path, run: str = "pass", *, cp: str = "pass", rm: str = "pass", name: str = "podman") -> ContainerEngine:
     """An engine whose containers do this, written in Python, in `made`."""
     program = folder / "engine"
-    program.write_text(PROGRAM.format(python=sys.executable, run=run.replace("\n", "\n    ")), encoding="utf-8")
+    does = {what: words.replace("\n", "\n    ") for what, words in (("run", run), ("cp", cp), ("rm", rm))}
+    program.write_text(PROGRAM.format(python=sys.executable, **does), encoding="utf-8")
     program.chmod(0o755)
-    return ContainerEngine(name="podman", program=str(program), rootless=True)
+    return ContainerEngine(name=name, program=str(program), rootless=True)
 
 
 def call(folder: Path) -> ContainerCall:
@@ -57,3 +67,89 @@ def test_an_engine_that_is_gone_in_the_middle_leaves_no_process(tmp_path: Path) 
         engine(tmp_path, gone).run(call(tmp_path), ContainerBounds(output=1000), 60)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "made" / "pid").read_text()), 0)
+
+
+COPIED = """import io, tarfile
+file = tarfile.TarInfo("app.json")
+file.{what}
+sys.stdout.buffer.write(file.tobuf() + b"{{}}".ljust(512, bytes(1)))
+sys.stdout.buffer.write(bytes(1024))
+{more}"""
+"""What `cp` of an engine writes: an archive of one file."""
+
+
+def test_a_file_of_an_image_is_read_as_far_as_it_may_be_large(tmp_path: Path) -> None:
+    """One that says of itself that it has a terabyte, and whose bytes never end, is not waited for, and is no file that is not there."""
+    endless = COPIED.format(what="size = 1 << 40", more="while True: sys.stdout.buffer.write(bytes(1 << 20))")
+    with pytest.raises(UnfitContainer, match=r"/etc/app\.json of the image has 1099511627776 bytes; at most 1000 are read"):
+        engine(tmp_path, cp=endless).file_in("sha256:0", "/etc/app.json", 1000)
+    assert engine(tmp_path, cp=COPIED.format(what="size = 2", more="")).file_in("sha256:0", "/etc/app.json", 1000) == b"{}"
+    for none in ("size, file.type = 0, tarfile.DIRTYPE", "size, file.type = 0, tarfile.SYMTYPE", "size, file.type = 0, tarfile.FIFOTYPE"):
+        assert engine(tmp_path, cp=COPIED.format(what=none, more="")).file_in("sha256:0", "/etc/app.json", 1000) is None
+    assert engine(tmp_path, cp="sys.exit(1)").file_in("sha256:0", "/etc/app.json", 1000) is None
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Path]:
+    """A folder of a user whom rights bind, who this process is for a while: of root they bind nothing."""
+    folder = Path(tempfile.mkdtemp(prefix="nobody-"))
+    root = os.geteuid() == 0
+    if root:
+        os.chown(folder, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+    try:
+        yield folder
+    finally:
+        if root:
+            os.seteuid(0)
+        subprocess.run(["chmod", "-R", "u+rwx", str(folder)], check=True)
+        shutil.rmtree(folder)
+
+
+CLOSING = """#!/bin/sh -p
+[ "$1" = run ] || exit 0
+for word; do case "$word" in --volume=*:/output:rw) made=${{word#--volume=}}; made=${{made%:/output:rw}};; esac; done
+closed="$made/a
+b"
+mkdir "$closed"
+head -c 9000 /dev/zero > "$closed/more"
+chmod {mode} "$closed"
+"""
+"""An engine without Python, which others than its owner may not be let to; the rights of who called it are its own."""
+
+
+@pytest.mark.parametrize("mode", [0o300, 0o000, 0o600], ids=oct)
+def test_a_folder_that_is_closed_to_the_node_is_a_bound_of_its_own(as_nobody: Path, mode: int) -> None:
+    """What lies there could not be counted: a container would write as much as it likes. A newline in its name breaks no line."""
+    program = as_nobody / "engine"
+    program.write_text(CLOSING.format(mode=f"{mode:o}"), encoding="utf-8")
+    program.chmod(0o755)
+    there = ContainerEngine(name="podman", program=str(program), rootless=True)
+    with pytest.raises(ContainerStopped, match=r"it closed the folder «a\\nb» to the node"):
+        there.run(call(as_nobody), ContainerBounds(output=1000), 60)
+
+
+def test_a_container_of_docker_outlives_no_node_that_was_killed(tmp_path: Path) -> None:
+    """Docker's daemon lets it run on, and has no bound of time: what was started beside it removes it when its time is over."""
+    os.mkfifo(tmp_path / "removed")
+    removes = f"open({str(tmp_path / 'removed')!r}, 'w').write(sys.argv[-1])"
+    there = engine(tmp_path, "open(made + '/begun', 'w').close()\nsignal.pause()", rm=removes, name="docker")
+    asked = call(tmp_path)
+    script = (
+        "import os, sys, threading, signal\nfrom pathlib import Path\n"
+        "from inference.applications.container.engine import ContainerBounds, ContainerCall, ContainerEngine\n"
+        f"from pathlib import PosixPath\nengine = {there!r}\ncall = {asked!r}\n"
+        "threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()\n"
+        "engine.run(call, ContainerBounds(), 1)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    assert (tmp_path / "removed").read_text() == tmp_path.name
+
+
+def test_what_waits_for_a_run_of_docker_ends_with_it(tmp_path: Path) -> None:
+    """It would remove, much later, a container that has its name by then."""
+    there = engine(tmp_path, rm="open(sys.argv[0] + '.removed', 'a').write(sys.argv[-1] + ' ')", name="docker")
+    there.run(call(tmp_path), ContainerBounds(), 600)
+    assert (tmp_path / "engine.removed").read_text() == f"{tmp_path.name} "
+    waiting = subprocess.run(["pgrep", "-f", f"sleep .*{there.program}"], capture_output=True, check=False)
+    assert waiting.stdout == b""

@@ -1,7 +1,11 @@
 """What a container wrote, as findings: files that a made module leaves, read as a job reads them, without any container."""
 
 import json
+import os
 import re
+import socket
+import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +247,59 @@ def test_json_and_masks_that_contradict_each_other_are_refused(run: Run) -> None
     for word in odd:
         with pytest.raises(ContainerOutputRefused, match=r'where it says whether "kidney left" was found'):
             run.says(manifest, run.seg(), values={"found": word})
+
+
+def _socket(path: Path) -> None:
+    # a path may be too long for one
+    with pytest.MonkeyPatch.context() as patch, socket.socket(socket.AF_UNIX) as made:
+        patch.chdir(path.parent)
+        made.bind(path.name)
+
+
+def _device(path: Path) -> None:
+    # the one device that anybody may make: what an overlay calls gone
+    os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(0, 0))
+
+
+def _two_names(path: Path) -> None:
+    path.write_bytes(b"x")
+    os.link(path, path.with_name("another.dcm"))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, _socket, _device, _two_names, lambda path: path.symlink_to("/etc/passwd")])
+def test_what_is_no_file_of_its_own_is_refused(run: Run, make: Callable[[Path], object]) -> None:
+    """A pipe would be waited for, a device read without end, and a link leads out of the folder."""
+    make(run.made / "mask.dcm")
+    with pytest.raises(ContainerOutputRefused, match=r"«(mask|another)\.dcm» is a link, or no file"):
+        run.says(container(), run.seg())
+
+
+def test_a_file_of_holes_is_refused_without_being_read(run: Run) -> None:
+    """A terabyte that takes no place on the disk."""
+    with (run.made / "mask.dcm").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ContainerOutputRefused, match=r"«mask\.dcm» is neither DICOM nor result\.json"):
+        run.says(container())
+    (run.made / "mask.dcm").rename(run.made / "result.json")
+    with pytest.raises(ContainerOutputRefused, match=r"result\.json has more than 1024 KiB"):
+        run.says(container())
+
+
+@pytest.mark.parametrize("name", [b"a\nb.txt", b"\xff.txt", b"a\x1b[31m.txt", b"\xc2\xab.txt"], ids=repr)
+def test_a_name_of_a_file_breaks_no_line_and_no_quotation(run: Run, name: bytes) -> None:
+    """It is shown in characters that every log and database takes."""
+    Path(os.fsdecode(bytes(run.made) + b"/" + name)).write_bytes(b"x")
+    with pytest.raises(ContainerOutputRefused, match="is neither DICOM nor result") as refused:
+        run.says(container())
+    assert re.search("«[ -~]+»", str(refused.value))
+    assert str(refused.value).isprintable()
+
+
+def test_a_file_that_its_maker_kept_to_itself_is_read(run: Run) -> None:
+    """It is the node's user's."""
+    save(run.seg(), run.made / "kidney.dcm")
+    (run.made / "kidney.dcm").chmod(0)
+    assert len(run.says(container()).segments) == 1
 
 
 VOLUME = ContainerValue(key="kidney.volume", name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE, optional=True)

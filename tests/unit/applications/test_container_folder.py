@@ -74,3 +74,17 @@ def test_a_link_of_such_a_name_is_left_alone(temporary: Path) -> None:
     (temporary / f"hilum-container-{os.geteuid()}-x").symlink_to(outside)
     assert clear_left_behind() == 0
     assert outside.is_dir()
+
+
+def test_a_container_that_outlived_its_process_is_ended(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It bears the name of the folder: with the images, it goes too."""
+    asked = temporary / "engine" / "asked"
+    asked.parent.mkdir()
+    (asked.parent / "podman").write_text(f'#!/bin/sh\necho "$@" >> {asked}\n')
+    (asked.parent / "podman").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{asked.parent}:{os.environ['PATH']}")
+    left = temporary / f"hilum-container-{os.geteuid()}-left"
+    left.mkdir()
+    assert clear_left_behind() == 1
+    assert asked.read_text() == f"rm --force --volumes {left.name}\n"
+    assert not left.exists()
