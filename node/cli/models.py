@@ -130,7 +130,7 @@ def _containers(repository: Path) -> Iterator[_Contained]:
             "sha256": digest[:12],
         }
         row |= {one: getattr(said.licences, one) or "–" for one in _LICENCES}
-        record |= {"version": said.version, "problem": None, "serving": True, "grade": said.grade, "licences": asdict(said.licences)}
+        record |= {"version": said.version, "problem": "", "serving": True, "grade": said.grade, "licences": asdict(said.licences)}
         told = {"image": said.image, "digest": f"sha256:{digest}", "contract": said.contract.value}
         yield _Contained(record={**record, "container": told}, row={**row, "from": said.image})
 

@@ -15,8 +15,10 @@ from inference.applications.bundle.finish import Decision, Return
 from inference.applications.bundle.inferer import Whole
 from inference.applications.bundle.manifest import BundleManifest, Structure, to_text
 from inference.applications.bundle.steps import Orientation
+from inference.applications.container.described import ContainerManifest, ContainerValue, Contract
+from inference.applications.container.manifest import enter
 from inference.applications.port import Accepts, Licences
-from inference.codes import LUNG, TISSUE
+from inference.codes import CUBIC_CENTIMETRE, LUNG, TISSUE, VOLUME
 from inference.engines.port import ModelRef
 from node.cli.main import main
 from tests.unit.applications.bundle import made
@@ -121,6 +123,35 @@ def standing_by_version(printed: str) -> dict[int, tuple[Any, ...]]:
     """Of `double_pt` in the JSON list: grade, licence of the weights, commercial use."""
     listed = [each for each in json.loads(printed) if each["model"] == "double_pt"]
     return {each["version"]: (each["grade"], each["licences"]["weights"], each["licences"]["commercial"]) for each in listed}
+
+
+def test_list_names_containers_with_contract_and_image(hilum: Callable[..., tuple[int, str, str]], models: Path) -> None:
+    """As models they are what a route runs, of an image by its digest; a file that is broken says so."""
+    image = f"localhost/bone@sha256:{64 * '7'}"
+    enter(
+        ContainerManifest(
+            name="ct-bone",
+            version="1.0.0+image.777777777777",
+            title="Bone",
+            image=image,
+            contract=Contract.MERCURE,
+            accepts=Accepts(modality=("CT",)),
+            given_at="/tmp/data",
+            made_at="/tmp/output",
+            values=(ContainerValue(key="volume", name=VOLUME, unit=CUBIC_CENTIMETRE),),
+            licences=Licences(weights="MIT"),
+        ),
+        models,
+    )
+    (models / "ct-broken.container.json").write_text("{}")
+    code, out, _ = hilum("list", "--json")
+    assert code == 0
+    listed = by_name(out)
+    assert listed["ct-bone"]["container"] == {"image": image, "digest": f"sha256:{64 * '7'}", "contract": "mercure"}
+    assert (listed["ct-bone"]["problem"], listed["ct-bone"]["licences"]["weights"]) == ("", "MIT")
+    assert "ct-broken.container.json: KeyError" in listed["ct-broken"]["problem"]
+    shown = hilum("list")[1]
+    assert all(word in shown for word in ("ct-bone", "container, mercure", 12 * "7", "ct-broken"))
 
 
 def test_a_version_has_its_own_licence_and_grade(hilum: Callable[..., tuple[int, str, str]], models: Path) -> None:
