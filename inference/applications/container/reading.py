@@ -45,8 +45,9 @@ def found_in(manifest: ContainerManifest, volume: Volume, written: ContainerOutp
         if twice := sorted(masks.keys() & read.keys()):
             refuse(manifest, f'{quoted(name)} marks "{twice[0]}" a second time')
         masks |= read
-    evaluations = tuple(_evaluation(manifest, one, written) for one in manifest.answers)
     there = [one for one in manifest.structures if one.label in masks and masks[one.label].any()]
+    values = tuple(_values(manifest, written, {one.label for one in there}))
+    evaluations = tuple(_evaluation(manifest, one, written) for one in manifest.answers)
     for one in manifest.structures:
         _demand_told(manifest, one, written, masks, evaluations)
     measurements = [
@@ -59,7 +60,7 @@ def found_in(manifest: ContainerManifest, volume: Volume, written: ContainerOutp
     absent = [one for one in manifest.structures if one not in there]
     return Findings(
         segments=tuple(segment_of(one, masks[one.label]) for one in there),
-        measurements=(*measurements, *_values(manifest, written, {one.label for one in there})),
+        measurements=(*measurements, *values),
         evaluations=evaluations,
         remarks=(*remarks, *not_found(absent)),
     )
