@@ -25,6 +25,8 @@ def test_a_receive_process_that_dies_refuses_nobody(tmp_path: Path) -> None:
     with Node(_settings(tmp_path / "node", receivers=2), tmp_path / "node") as node:
         first, second = _receivers(node)
         first.kill()
+        # while it dies it may take one more, which nobody can then answer
+        first.wait(60)
         for _ in range(12):
             one = offer(instance())
             with Sender(node.port, [one], calling="SCANNER") as sender:
