@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from training.space import Settings
     from training.synopsis import Synopsis
 
+EXPLAIN_S = 240.0
+"""Seconds for methods of explanation where nothing else is asked for."""
 _NEEDED = ("torch", "monai", "nibabel", "tensorboard", "jinja2")
 
 
@@ -341,6 +343,7 @@ def evaluate(
     seed: int | None = None,
     repository: Path | None = None,
     disturbed: Annotated[bool, Parameter(negative="")] = False,
+    explain: float = EXPLAIN_S,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Score a trained model on the cases that were held out, by the code that serves; the figures are kept beside it.
@@ -363,6 +366,9 @@ def evaluate(
         var/evaluations/RECIPE.
     disturbed
         Also under noise, blur and missing slices, eleven times in all: this takes twelve times as long.
+    explain
+        Of recipes that classify: seconds for methods that tell what moved an answer, tried on the network and on networks of random
+        weights; which of them are offered stands on the card. 0: none are tried.
     as_json
         Print the figures, and those of each case, as JSON.
     """
@@ -378,7 +384,7 @@ def evaluate(
         seed = wanted.seed_of(out or _default(recipe))
     sides = wanted.sides(data, wanted.schedule.seed if seed is None else seed)
     run = out or (_default(recipe) if repository is None else Path("var/evaluations") / recipe)
-    options = EvaluationOptions(seed=seed, repository=repository, disturbed=PERTURBATIONS if disturbed else ())
+    options = EvaluationOptions(seed=seed, repository=repository, disturbed=PERTURBATIONS if disturbed else (), explain_s=explain)
     with steps("evaluating") as step:
         found = wanted.evaluate(sides, run, options, step=step)
     print(json.dumps(found, indent=2) if as_json else tables(wanted, found), end="")

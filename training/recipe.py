@@ -67,11 +67,14 @@ class EvaluationOptions:
         Whose served model is scored; None: the run's best network.
     disturbed
         How the images are disturbed, beside being taken as they are.
+    explain_s
+        For how many seconds, about, a classifier's methods of explanation are tried; 0: none are.
     """
 
     seed: int | None = None
     repository: Path | None = None
     disturbed: Sequence[Perturbation] = ()
+    explain_s: float = 0.0
 
     def refuse_other_models(self, recipe: "Recipe") -> None:
         """For tasks that score the networks of their run, on images as they are.

@@ -36,6 +36,7 @@ def evaluate(
     seed: int | None = None,
     repository: Path | None = None,
     disturbed: Annotated[bool, Parameter(negative="")] = False,
+    explain: float | None = None,
     config: ConfigOption = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -70,6 +71,9 @@ def evaluate(
         var/evaluations/RECIPE.
     disturbed
         Of a recipe: also under noise, blur and missing slices, eleven times in all: this takes twelve times as long.
+    explain
+        Of a recipe that classifies: seconds for methods that tell what moved an answer (default 240; 0: none are tried). Each is tried on
+        the network and on networks of random weights; which are offered stands on the card.
     as_json
         Print the figures, and those of each case, as JSON.
     """
@@ -78,17 +82,19 @@ def evaluate(
     if recipe or _is_recipe(name, data):
         if table is not None or same:
             raise WrongWords(f'"{name}" is a recipe, and --table and --same are of applications')
+        asked = {} if explain is None else {"explain": explain}
         run: int = import_module(_RECIPE).evaluate(
-            name, data=data, out=out, seed=seed, repository=repository, disturbed=disturbed, as_json=as_json
+            name, data=data, out=out, seed=seed, repository=repository, disturbed=disturbed, as_json=as_json, **asked
         )
         return run
     from node.cli import screen
 
     if table is not None and same:
         raise WrongWords("--same says which segments are which structures, and --table takes the place of segments: give one of the two")
-    if data is None or seed is not None or repository is not None or disturbed:
+    if data is None or seed is not None or repository is not None or disturbed or explain is not None:
         raise WrongWords(
-            f'"{name}" is an application: name the folder of labelled studies with --data, and neither seed, repository nor disturbed'
+            f'"{name}" is an application: name the folder of labelled studies with --data, and neither seed, repository, disturbed nor '
+            "explain"
         )
     import_module(_TEST).demand_installed()
     told = evaluated(name, data, out or Path("var/evaluations") / name, _pairs(same), table, config)

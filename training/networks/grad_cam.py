@@ -9,7 +9,7 @@ from torch import nn
 
 
 def grad_cam(network: Any, pooling: str, image: NDArray[np.float32], channel: int) -> NDArray[np.float32]:
-    """How much each pixel's cell moved logit `channel`, (Y, X) on the grid of the image (1, Y, X).
+    """How much each pixel's cell moved logit `channel`, (Y, X) on the grid of the image (1, Y, X), or (Z, Y, X) of (1, Z, Y, X).
 
     `pooling` names the module whose input are the last features (1, K, cells down, cells across). The parts of all cells sum up to what
     moves the logit to first order; where one linear layer follows the pooling, they and its bias are the logit. Nothing is cut off at 0:
@@ -29,8 +29,13 @@ def grad_cam(network: Any, pooling: str, image: NDArray[np.float32], channel: in
     finally:
         hook.remove()
     # one weight a feature: its gradient, the same in every cell behind a mean
-    parts = (gradient.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1, keepdim=True).detach()
-    # nearest would draw the cells as if they had edges
-    large = nn.functional.interpolate(parts, size=image.shape[1:], mode="bilinear", align_corners=False)
+    axes = tuple(range(2, features.ndim))
+    parts = (gradient.mean(dim=axes, keepdim=True) * features).sum(dim=1, keepdim=True).detach()
+    return laid_on(parts, image.shape[1:])
+
+
+def laid_on(parts: torch.Tensor, axes: tuple[int, ...]) -> NDArray[np.float32]:
+    """Cells (1, 1, …) on the grid of the image, interpolated: nearest would draw the cells as if they had edges."""
+    large = nn.functional.interpolate(parts, size=axes, mode="bilinear" if len(axes) == 2 else "trilinear", align_corners=False)
     found: NDArray[np.float32] = large[0, 0].numpy().astype(np.float32)
     return found

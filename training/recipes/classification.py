@@ -84,6 +84,7 @@ def recipe_of(plan: TabledPlan) -> Answerer:
         names=plan.names,
         weights=plan.weights,
         beside=partial(beside, manifest),
+        pooling="avgpool",
     )
 
 

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -25,14 +26,16 @@ from training.errors import UnfitData
 from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED, over_patients
 from training.evaluation.classification import auc, band, best_threshold, calibration_error, confusion
 from training.evaluation.classifier import classifier, classifier_parts
+from training.evaluation.explained import explained_lines, explained_part
 from training.evaluation.figures import Kind, summary
 from training.evaluation.gallery import answered
 from training.evaluation.page import Gallery, Parts, fragment, write_page
 from training.evaluation.record import EVALUATION, FORMAT
 from training.evaluation.subgroups import groups
+from training.explaining.gate import CASES, USUAL, Explained, gate, spread, told
+from training.explaining.methods import METHODS, LogOdds, Method, Shown, of_pooling
 from training.export import packed, packed_ref
 from training.fit import fit, refuse_other_sides, seed_of, trained
-from training.networks.grad_cam import grad_cam
 from training.progress import Progress, Step, silent
 from training.ranks import Ranks
 from training.recipe import AS_IT_IS, EvaluationOptions, Outcome, Recipe, Schedule
@@ -51,6 +54,8 @@ _TOGETHER = ("calibration error", "the same without calibration")
 
 Probabilities = NDArray[np.float64]
 Labels = NDArray[np.bool_]
+Moved: TypeAlias = tuple[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]]
+"""A method of explanation by its name, and what it makes of an image (C, …)."""
 
 
 class Tempered(torch.nn.Module):
@@ -82,7 +87,7 @@ class Answerer(Recipe):
     weights
         Of the classes in the loss; of findings, of their positive cases.
     pooling
-        The network's module whose input are its last features: the card then has pictures of hits and misses with Grad-CAM; "": none.
+        The network's module whose input are its last features, for Grad-CAM; "": the network has none.
     """
 
     task = "classification"
@@ -161,7 +166,8 @@ class Answerer(Recipe):
         answers = self.manifest.answers
         thresholds = {one.channel: best_threshold(probable[:, one.channel], known[:, one.channel]) for one in answers}
         decided = self.decided([_limited(one, probable[:, one.channel], known[:, one.channel]) for one in answers])
-        repository = packed(decided, Tempered(network, self.weights, temperature).eval(), run, (len(self.names),))
+        tempered = Tempered(network, self.weights, temperature).eval()
+        repository = packed(decided, tempered, run, (len(self.names),))
         # behind the model: ended in between, an export would give the model of before these limits, and is refused
         save_json(
             run / CALIBRATION,
@@ -244,8 +250,10 @@ class Answerer(Recipe):
             ],
         }
         evaluation["subgroups"] = self._subgroups(rows)
+        offered = self._tried(tempered, sides, held, options, evaluation, step)
         sections = Markup("").join(fragment("classifier.html", **classifier(one)) for one in evaluation["findings"])
-        gallery = self._pictured(network, held, evaluation) if self.pooling else None
+        sections += explained_part(evaluation.get("explained"))
+        gallery = self._pictured(offered, held, evaluation) if self.pooling or offered else None
         evaluation["card_sha256"] = write_page(run, evaluation, Parts(section=sections, gallery=gallery))
         save_json(run / EVALUATION, evaluation)
         return evaluation
@@ -262,19 +270,42 @@ class Answerer(Recipe):
                 found.append({"attribute": attribute, "group": group, "cases": len(those), "figures": figures})
         return found
 
-    def _pictured(self, network: Any, held: Sequence[HeldOut], evaluation: Mapping[str, Any]) -> Gallery:
-        """The surest hits and the furthest misses of the first finding, each as the network saw it, and what moved its answer."""
-        told = evaluation["findings"][0]
-        channel = self.manifest.answers[0].channel
+    def _tried(
+        self, tempered: Tempered, sides: Split, held: Sequence[HeldOut], options: EvaluationOptions, evaluation: dict[str, Any], step: Step
+    ) -> Sequence[Moved]:
+        """The methods of explanation that passed the gate on the held-out cases, by name; the evaluation gets what the gate found.
 
-        def moved(place: int) -> tuple[Explanation, ...]:
-            values = grad_cam(network, self.pooling, held[place].image, channel)
-            finding = self.manifest.answers[0].finding
-            return (
-                Explanation(label="Grad-CAM", values=values, image=0, finding=finding, quantity=codes.GRADIENT_WEIGHTED_CLASS_ACTIVATION),
+        Each case is explained for one of the findings, in turn.
+        """
+        if not options.explain_s:
+            return ()
+        methods = (*([of_pooling(f"_network.{self.pooling}")] if self.pooling else []), *METHODS)
+        channels = [answer.channel for answer in self.manifest.answers]
+        places = spread(CASES, [int(labels_of([each.case])[0].argmax()) for each in held])
+        cases = [Explained(image=held[place].image, channel=channels[turn % len(channels)]) for turn, place in enumerate(places)]
+        usual = np.stack([self.example(case.load()).image for case in sides.validation[:USUAL]])
+        verdicts = gate(methods, tempered, cases, usual, exclusive=self.exclusive, seconds=options.explain_s, step=step)
+        evaluation["explained"] = told(verdicts, options.explain_s)
+        odds, shown_with = LogOdds(tempered, channels[0], self.exclusive).eval(), torch.from_numpy(usual)
+
+        def moved(method: Method, image: NDArray[np.float32]) -> NDArray[np.float32]:
+            return method.explain(odds, Shown(image=image, usual=shown_with, seed=0))
+
+        return [(one.label, partial(moved, method)) for one, method in zip(verdicts, methods, strict=True) if one.offered]
+
+    def _pictured(self, offered: Sequence[Moved], held: Sequence[HeldOut], evaluation: Mapping[str, Any]) -> Gallery:
+        """The surest hits and the furthest misses of the first finding, each as the network saw it, and what moved its answer."""
+        told_of = evaluation["findings"][0]
+        finding = self.manifest.answers[0].finding
+
+        def explained(place: int) -> tuple[Explanation, ...]:
+            image = held[place].image
+            return tuple(
+                Explanation(label=label, values=middle(moved(image)), image=0, finding=finding, quantity=codes.SALIENCY)
+                for label, moved in offered
             )
 
-        found = classifier_parts(told, answered([each.image[0] for each in held], told, moved)).gallery
+        found = classifier_parts(told_of, answered([middle(each.image[0]) for each in held], told_of, explained)).gallery
         assert found is not None, "a classifier's parts have pictures"
         return found
 
@@ -328,7 +359,7 @@ class Answerer(Recipe):
                 f"| {spared} of {int((~real).sum())} | {open_} |"
             )
         said = "\n".join(lines) + f"\n\nTemperature {evaluation['chosen']['temperature']:.3f}; it and the limits by the validation cases.\n"
-        return said + "".join(_alike(one) for one in evaluation.get("subgroups", []))
+        return said + "".join(_alike(one) for one in evaluation.get("subgroups", [])) + explained_lines(evaluation)
 
 
 def _alike(one: Mapping[str, Any]) -> str:
@@ -345,6 +376,11 @@ def baseline(recipe: Answerer, training: Sequence[Case]) -> Logistic:
     """What a network has to beat: a logistic model over brightness and texture of what it is shown."""
     seen = np.stack([features(recipe.example(case.load()).image) for case in training])
     return logistic(seen, labels_of(training), recipe.exclusive)
+
+
+def middle(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A single image as it is, of a volume (Z, Y, X) the slice in its middle."""
+    return values if values.ndim == 2 else values[len(values) // 2]
 
 
 def labels_of(cases: Sequence[Case]) -> Labels:
