@@ -24,6 +24,7 @@ from training.infer import EngineInfer
 from training.planning import Asked
 from training.progress import Silent
 from training.ranks import Ranks
+from training.recipe import EvaluationOptions
 from training.recipes.breast_ultrasound import MALIGNANT, WHOLE, Coloured, of_run
 
 COLUMNS = ("file", "class", "number", "channels", "near_duplicate_group")
@@ -114,13 +115,14 @@ def test_it_takes_no_settings_of_recipes_for_own_data(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_trained_judged_and_served(tmp_path: Path) -> None:
-    """A run of one epoch from scratch: the card has Grad-CAM pictures and the groups with and without calipers; the exported
-    application says of an image what the evaluation said, as a statement about the breast, with the demonstration's remark."""
+    """A run of one epoch from scratch: the card has pictures, what was tried of methods of explanation, and the groups with and without
+    calipers; the exported application says of an image what the evaluation said, as a statement about the breast, with the
+    demonstration's remark."""
     data, run = ultrasounds(tmp_path / "data", 54), tmp_path / "run"
     recipe = replace(WHOLE, network=partial(Coloured, False), averaged=0.0)
     sides = recipe.sides(data, 0)
     recipe.fit(sides, run, replace(recipe.schedule, epochs=1), Ranks(), Silent())
-    evaluation = recipe.evaluate(sides, run)
+    evaluation = recipe.evaluate(sides, run, EvaluationOptions(explain_s=1))
     groups = {one["group"]: one for one in evaluation["subgroups"]}
     assert set(groups) == {"calipers or colour", "none found"}
     assert sum(one["cases"] for one in groups.values()) == len(sides.test) == evaluation["figures"]["AUC malignant"]["count"]
@@ -128,7 +130,10 @@ def test_trained_judged_and_served(tmp_path: Path) -> None:
     assert "marks: none found" in said
     card = (run / "card.html").read_text("utf-8")
     assert "Hits and misses" in card
-    assert "Grad-CAM" in card
+    assert {one["method"] for one in evaluation["explained"]["methods"]} >= {"Grad-CAM", "Integrated gradients", "LIME"}
+    for where in (card, said):
+        assert "Grad-CAM" in where
+        assert "not where disease is" in where
     models = tmp_path / "models"
     assert export(of_run(run), run, models).name == "breast_ultrasound"
     application = as_served(of_run(run).application, models)

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
+_FAR = 2**31
+
 
 def randomised(network: Any, usual: torch.Tensor, seed: int) -> Any:
     """A copy whose weights are all drawn anew, the same for the same seed; it computes, and is not changed by what is computed.
@@ -16,7 +18,8 @@ def randomised(network: Any, usual: torch.Tensor, seed: int) -> Any:
     made = copy.deepcopy(network)
     devices = {parameter.device for parameter in made.parameters() if parameter.device.type == "cuda"}
     with torch.random.fork_rng(devices=list(devices)), torch.no_grad():
-        torch.manual_seed(seed)
+        # seeds that people give are small: with one of theirs these would be the weights that the training began with
+        torch.manual_seed(_FAR + seed)
         for module in made.modules():
             if hasattr(module, "reset_parameters"):
                 module.reset_parameters()
