@@ -73,7 +73,7 @@ def test_maps_of_a_linear_network_are_what_its_pixels_add(axes: tuple[int, ...])
         network.last.weight[0, torch.from_numpy(loud.ravel())] = torch.from_numpy(np.sign(image[0] - image.mean())[loud])
     parts = network.last.weight.detach().numpy()[0].reshape(axes) * (image[0] - image.mean())
     odds = LogOdds(network, 0, False).eval()
-    drawn = np.random.get_state()[1].copy()  # type: ignore[index,union-attr]
+    drawn = np.random.get_state()[1].copy()  # type: ignore[index]
     asked = shown(image)
     assert BY_LABEL[INTEGRATED].explain(odds, asked) == pytest.approx(parts, abs=1e-4)
     found = BY_LABEL[LIME].explain(odds, asked)
@@ -111,6 +111,7 @@ def test_log_odds_are_of_one_class_among_others_or_of_a_finding() -> None:
     assert LogOdds(network, 0, False)(torch.tensor([0.7])).tolist() == [[pytest.approx(0.7)]]
 
 
+@pytest.mark.slow
 def test_networks_of_random_weights_compute_and_leave_the_first_as_it_is() -> None:
     """Drawn anew by the seed, batch normalisation by what is usual: answers differ from image to image."""
     torch.manual_seed(0)
@@ -167,6 +168,14 @@ def test_the_gate_ends_when_its_time_is_over() -> None:
     (found,) = tried([BY_LABEL[INTEGRATED]], Weighed(), seconds=200, clock=lambda: float(next(ticks)))
     assert not found.offered
     assert found.why == f"3 cases were looked at in 200 s, and fewer than {LEAST} tell nothing"
+
+
+def test_too_few_cases_are_not_looked_at() -> None:
+    """Of fewer than ten no method could be offered: none is tried, and why is said."""
+    few = [Explained(image=each, channel=0) for each in pictures(LEAST - 1)]
+    (found,) = gate([BY_LABEL[INTEGRATED]], Weighed(), few, pictures(4), exclusive=False, seconds=1e6)
+    assert found.likeness == ()
+    assert found.why == f"not tried: {LEAST - 1} held-out cases, and fewer than {LEAST} tell nothing"
 
 
 def test_cases_are_of_every_class_in_turn() -> None:

@@ -79,7 +79,7 @@ def gate(
     seen = torch.from_numpy(np.ascontiguousarray(usual))
     others = [randomised(network, seen, seed) for seed in range(RANDOMISED)]
     found: dict[str, list[float]] = {method.label: [] for method in methods}
-    going = [method for method in methods if not method.absent]
+    going = [method for method in methods if not method.absent and len(cases) >= LEAST]
     for number, case in enumerate(cases):
         if clock() - begun > seconds or not going:
             break
@@ -92,7 +92,9 @@ def gate(
             found[method.label].append(likeness(before, [drawn(method, other, seed) for seed, other in enumerate(others, 1)]))
         going = [method for method in going if _failed(found[method.label]) <= (1 - SHARE) * len(cases)]
         step(f"explaining {number + 1}", len(cases))
-    return tuple(Verdict(label=one.label, likeness=tuple(found[one.label]), why=_why(one, found[one.label], seconds)) for one in methods)
+    return tuple(
+        Verdict(label=one.label, likeness=tuple(found[one.label]), why=_why(one, found[one.label], len(cases), seconds)) for one in methods
+    )
 
 
 def likeness(before: NDArray[np.float32], after: Sequence[NDArray[np.float32]]) -> float:
@@ -116,9 +118,11 @@ def _failed(found: Sequence[float]) -> int:
     return sum(each > MOST for each in found)
 
 
-def _why(method: Method, found: Sequence[float], seconds: float) -> str:
+def _why(method: Method, found: Sequence[float], cases: int, seconds: float) -> str:
     if method.absent:
         return "not tried: captum is not installed (pip install 'PATH[training]')"
+    if cases < LEAST:
+        return f"not tried: {cases} held-out cases, and fewer than {LEAST} tell nothing"
     if _failed(found) > (1 - SHARE) * len(found):
         return "its maps are much the same when the network has learned nothing"
     if len(found) < LEAST:
