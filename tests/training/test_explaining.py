@@ -12,7 +12,7 @@ from torch import nn
 
 from training.evaluation.explained import explained_lines, explained_part
 from training.explaining.gate import LEAST, RANDOMISED, Explained, Verdict, gate, likeness, spread, told
-from training.explaining.methods import INTEGRATED, LIME, METHODS, OCCLUSION, SHAP, LogOdds, Method, Shown, cells, of_pooling
+from training.explaining.methods import INTEGRATED, LIME, METHODS, OCCLUSION, SHAP, LogOdds, Method, SeenImage, cells, of_pooling
 from training.explaining.randomised import randomised
 
 SIDE = 28
@@ -55,8 +55,8 @@ def tried(methods: Sequence[Method], network: Any, **asked: Any) -> tuple[Verdic
     return gate(methods, network, [Explained(image=each, channel=0) for each in found], found, **given)
 
 
-def shown(image: NDArray[np.float32], seed: int = 0) -> Shown:
-    return Shown(image=image, usual=torch.from_numpy(pictures(4)), seed=seed)
+def shown(image: NDArray[np.float32], seed: int = 0) -> SeenImage:
+    return SeenImage(image=image, usual=torch.from_numpy(pictures(4)), seed=seed)
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_shap_of_a_linear_network_is_its_distance_from_usual_images() -> None:
     torch.manual_seed(0)
     network, image = Weighed().eval(), pictures(5)[4]
     odds, usual = LogOdds(network, 0, False).eval(), pictures(1)
-    asked = Shown(image=image, usual=torch.from_numpy(usual), seed=3)
+    asked = SeenImage(image=image, usual=torch.from_numpy(usual), seed=3)
     found = BY_LABEL[SHAP].explain(odds, asked)
     with torch.inference_mode():
         apart = float(network(torch.from_numpy(image[None]))[0] - network(torch.from_numpy(usual))[0])

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from training.explaining.methods import LogOdds, Method, Shown
+from training.explaining.methods import LogOdds, Method, SeenImage
 from training.explaining.randomised import randomised
 from training.progress import Step, silent
 
@@ -85,7 +85,7 @@ def gate(
             break
 
         def drawn(method: Method, of: Any, seed: int, case: Explained = case) -> NDArray[np.float32]:
-            return method.explain(LogOdds(of, case.channel, exclusive).eval(), Shown(image=case.image, usual=seen, seed=seed))
+            return method.explain(LogOdds(of, case.channel, exclusive).eval(), SeenImage(image=case.image, usual=seen, seed=seed))
 
         for method in going:
             before = drawn(method, network, 0)

@@ -59,7 +59,7 @@ class LogOdds(nn.Module):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Shown:
+class SeenImage:
     """One image (C, …) as the network sees it, images (N, C, …) that are usual, and a seed for what is drawn."""
 
     image: NDArray[np.float32]
@@ -67,7 +67,7 @@ class Shown:
     seed: int
 
 
-Explain: TypeAlias = Callable[[LogOdds, Shown], Map]
+Explain: TypeAlias = Callable[[LogOdds, SeenImage], Map]
 """The map (…) of what moved the log odds on an image (C, …)."""
 
 
@@ -91,7 +91,7 @@ def of_pooling(pooling: str) -> Method:
     return Method(label=GRAD_CAM, explain=lambda odds, shown: grad_cam(odds, f"network.{pooling}", shown.image, 0), captum=False)
 
 
-def _cells(odds: LogOdds, shown: Shown) -> Map:
+def _cells(odds: LogOdds, shown: SeenImage) -> Map:
     """Of an `Attending` network, whose cells' parts sum up to the log odds."""
     with torch.inference_mode():
         parts = attended(odds.network, torch.from_numpy(shown.image[None]))[1]
@@ -102,7 +102,7 @@ OF_CELLS: Final = Method(label=GRAD_CAM, explain=_cells, captum=False)
 """Grad-CAM of networks that end in a mean and one linear layer: no gradient is needed."""
 
 
-def _integrated(odds: LogOdds, shown: Shown) -> Map:
+def _integrated(odds: LogOdds, shown: SeenImage) -> Map:
     """Sundararajan and others 2017, from an image of the mean grey."""
     from captum.attr import IntegratedGradients
 
@@ -112,7 +112,7 @@ def _integrated(odds: LogOdds, shown: Shown) -> Map:
     )
 
 
-def _occluded(odds: LogOdds, shown: Shown) -> Map:
+def _occluded(odds: LogOdds, shown: SeenImage) -> Map:
     """Zeiler and Fergus 2014: how far the log odds fall where a square has the mean grey, the mean of the squares that covered a pixel."""
     from captum.attr import Occlusion
 
@@ -136,7 +136,7 @@ def _occluded(odds: LogOdds, shown: Shown) -> Map:
     return fell
 
 
-def _expected(odds: LogOdds, shown: Shown) -> Map:
+def _expected(odds: LogOdds, shown: SeenImage) -> Map:
     """Gradient SHAP (Lundberg and Lee 2017): Shapley values over usual images, to first order."""
     from captum.attr import GradientShap
 
@@ -145,7 +145,7 @@ def _expected(odds: LogOdds, shown: Shown) -> Map:
     return _summed(found)
 
 
-def _linear(odds: LogOdds, shown: Shown) -> Map:
+def _linear(odds: LogOdds, shown: SeenImage) -> Map:
     """Ribeiro and others 2016: a linear model of the log odds over which cells of the image are grey."""
     from captum.attr import Lime
 

@@ -4,9 +4,10 @@ import copy
 from typing import Any
 
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import nn
 
 _FAR = 2**31
+_NORMALISED = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def randomised(network: Any, usual: torch.Tensor, seed: int) -> Any:
@@ -28,7 +29,7 @@ def randomised(network: Any, usual: torch.Tensor, seed: int) -> Any:
                 spread = float(parameter.std()) if parameter.numel() > 1 else abs(float(parameter))
                 parameter.normal_(0.0, spread or 1.0)
         made.eval()
-        counting = [module for module in made.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+        counting = [module for module in made.modules() if isinstance(module, _NORMALISED) and module.track_running_stats]
         if counting:
             momenta = [module.momentum for module in counting]
             for module in counting:

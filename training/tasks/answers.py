@@ -33,7 +33,7 @@ from training.evaluation.page import Gallery, Parts, fragment, write_page
 from training.evaluation.record import EVALUATION, FORMAT
 from training.evaluation.subgroups import groups
 from training.explaining.gate import CASES, USUAL, Explained, gate, spread, told
-from training.explaining.methods import METHODS, LogOdds, Method, Shown, of_pooling
+from training.explaining.methods import METHODS, LogOdds, Method, SeenImage, of_pooling
 from training.export import packed, packed_ref
 from training.fit import fit, refuse_other_sides, seed_of, trained
 from training.progress import Progress, Step, silent
@@ -289,7 +289,7 @@ class Answerer(Recipe):
         odds, shown_with = LogOdds(tempered, channels[0], self.exclusive).eval(), torch.from_numpy(usual)
 
         def moved(method: Method, image: NDArray[np.float32]) -> NDArray[np.float32]:
-            return method.explain(odds, Shown(image=image, usual=shown_with, seed=0))
+            return method.explain(odds, SeenImage(image=image, usual=shown_with, seed=0))
 
         return [(one.label, partial(moved, method)) for one, method in zip(verdicts, methods, strict=True) if one.offered]
 
