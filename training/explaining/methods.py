@@ -15,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from training.networks.answering import attended
-from training.networks.grad_cam import grad_cam, laid_on
+from training.networks.grad_cam import grad_cam
 
 GRAD_CAM, INTEGRATED, OCCLUSION, SHAP, LIME = "Grad-CAM", "Integrated gradients", "Occlusion sensitivity", "Gradient SHAP", "LIME"
 
@@ -89,17 +88,6 @@ class Method:
 def of_pooling(pooling: str) -> Method:
     """Grad-CAM of a network whose module of this name has the last features as its input."""
     return Method(label=GRAD_CAM, explain=lambda odds, shown: grad_cam(odds, f"network.{pooling}", shown.image, 0), captum=False)
-
-
-def _cells(odds: LogOdds, shown: SeenImage) -> Map:
-    """Of an `Attending` network, whose cells' parts sum up to the log odds."""
-    with torch.inference_mode():
-        parts = attended(odds.network, torch.from_numpy(shown.image[None]))[1]
-    return laid_on(parts[:, None], shown.image.shape[1:])
-
-
-OF_CELLS: Final = Method(label=GRAD_CAM, explain=_cells, captum=False)
-"""Grad-CAM of networks that end in a mean and one linear layer: no gradient is needed."""
 
 
 def _integrated(odds: LogOdds, shown: SeenImage) -> Map:

@@ -31,11 +31,8 @@ def grad_cam(network: Any, pooling: str, image: NDArray[np.float32], channel: in
     # one weight a feature: its gradient, the same in every cell behind a mean
     axes = tuple(range(2, features.ndim))
     parts = (gradient.mean(dim=axes, keepdim=True) * features).sum(dim=1, keepdim=True).detach()
-    return laid_on(parts, image.shape[1:])
-
-
-def laid_on(parts: torch.Tensor, axes: tuple[int, ...]) -> NDArray[np.float32]:
-    """Cells (1, 1, …) on the grid of the image, interpolated: nearest would draw the cells as if they had edges."""
-    large = nn.functional.interpolate(parts, size=axes, mode="bilinear" if len(axes) == 2 else "trilinear", align_corners=False)
+    # nearest would draw the cells as if they had edges
+    mode = "bilinear" if len(axes) == 2 else "trilinear"
+    large = nn.functional.interpolate(parts, size=image.shape[1:], mode=mode, align_corners=False)
     found: NDArray[np.float32] = large[0, 0].numpy().astype(np.float32)
     return found
