@@ -20,9 +20,9 @@ from pathlib import Path
 import pytest
 
 from tests.lab.installed import copied
-from tests.lab.loopback import outside
 from tests.lab.needs import program
 from tests.lab.program import Program, wait_until
+from tests.lab.wheelhouse import found_in, wheelhouse
 
 _HOLD = """
 set -eu
@@ -64,13 +64,12 @@ def package(folder: Path, version: str = "") -> Path:
     for name, of in (("dh_virtualenv", "dh-virtualenv"), ("dpkg-buildpackage", "dpkg-dev"), ("dh", "debhelper"), ("fakeroot", "fakeroot")):
         program(name, of)
     tree = copied(folder, version)
-    environment = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or "proxy" in name.lower()}
-    environment |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": os.environ["HOME"], "LANG": "C.UTF-8"}
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": os.environ["HOME"], "LANG": "C.UTF-8"}
+    environment |= found_in(wheelhouse("/usr/bin/python3"))
     environment |= {"GZIP_LEVEL": "1"}  # nobody keeps it; packed not at all it would be an error to lintian
     ready = f"{sys.prefix}/.ready"
-    with outside():
-        command = ["make", "deb", f"VENV={sys.prefix}", f"READY={ready}", "--old-file", ready]
-        built = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False, timeout=900)
+    command = ["make", "deb", f"VENV={sys.prefix}", f"READY={ready}", "--old-file", ready]
+    built = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False, timeout=900)
     assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
     (made,) = (tree / "dist").glob("hilum_*.deb")
     return made

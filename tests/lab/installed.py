@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,32 @@ def wheel(folder: Path, version: str = "") -> Path:
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
     (made,) = folder.glob("*.whl")
     return made
+
+
+def next_wheel(built: Path, folder: Path, version: str) -> Path:
+    """The wheel as a made next version of it, which lies in `folder`."""
+    folder.mkdir(parents=True)
+    distribution, old, tags = built.name.split("-", 2)
+    made = folder / f"{distribution}-{version}-{tags}"
+    inside, now = f"{distribution}-{old}.", f"{distribution}-{version}."
+    with zipfile.ZipFile(built) as packed, zipfile.ZipFile(made, "w") as written:
+        for one in packed.infolist():
+            held, name = packed.read(one), one.filename
+            if name.startswith(inside):
+                name = now + name.removeprefix(inside)
+            if name == f"{now}dist-info/METADATA":
+                held = re.sub(rb"(?m)^Version: .*$", f"Version: {version}".encode(), held, count=1)
+            elif name == f"{now}dist-info/RECORD":
+                held = _recorded(held.decode(), inside, now)
+            written.writestr(name, held)
+    return made
+
+
+def _recorded(record: str, inside: str, now: str) -> bytes:
+    """The list of a wheel's files, each under its name of the next version; of what was changed neither sum nor size is told."""
+    lines = [now + line.removeprefix(inside) if line.startswith(inside) else line for line in record.splitlines()]
+    told = [re.sub("^(.*/METADATA),.*$", r"\1,,", line) if line.startswith(now) else line for line in lines]
+    return "".join(f"{line}\n" for line in told).encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +120,8 @@ def install(made: Path, folder: Path, extras: Sequence[str] = ()) -> Environment
         "--quiet",
         "--no-deps",
         "--no-index",
+        # what is started compiles what it imports
+        "--no-compile",
     ]
     installed = subprocess.run([*command, str(made)], capture_output=True, text=True, check=False, timeout=120)
     assert installed.returncode == 0, installed.stderr
@@ -100,13 +129,13 @@ def install(made: Path, folder: Path, extras: Sequence[str] = ()) -> Environment
         for name in {file.parts[0] for file in each.files or () if file.parts[0] not in ("..", "__pycache__")}:
             whole, put = Path(str(each.locate_file(name))), there.site / name
             if whole.is_dir():
-                shutil.copytree(whole, put, copy_function=_placed, dirs_exist_ok=True)
+                shutil.copytree(whole, put, copy_function=placed, dirs_exist_ok=True)
             elif not put.exists():
-                _placed(str(whole), str(put))
+                placed(str(whole), str(put))
     return there
 
 
-def _placed(file: str, to: str) -> None:
+def placed(file: str, to: str) -> None:
     """The file itself under another name, where both are of one file system: a confined process follows no link elsewhere."""
     if not os.path.exists(to):
         try:

@@ -3,9 +3,8 @@
 What pip fetches is fetched beforehand: the Debian has no network but loopback, and its seconds are those without the download.
 """
 
-import os
 import re
-import subprocess
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,14 @@ from ruamel.yaml import YAML
 
 from inference.applications.mr_brain.application import APPLICATION
 from inference.engines.weights_import import import_models
-from node.cli.demo_needs import HEAD_REQUIREMENT
 from tests.lab.debian import System, system
 from tests.lab.empty_debian import empty_debian
-from tests.lab.installed import ROOT, copied, size
-from tests.lab.loopback import loopback_only, outside
+from tests.lab.installed import ROOT, copied, placed, size
+from tests.lab.loopback import loopback_only
 from tests.lab.orthanc import Orthanc
 from tests.lab.program import Program, wait_until
 from tests.lab.took import timed
+from tests.lab.wheelhouse import wheelhouse
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.registry, pytest.mark.timeout(1800)]
 
@@ -67,16 +66,7 @@ class Reader:
 def _fetch(exchange: Path) -> None:
     """A checkout, and beside it what pip and the demo would fetch, for the Python of Debian."""
     copied(exchange)
-    python = exchange / "fetching" / "bin" / "python"
-    subprocess.run(["/usr/bin/python3", "-m", "venv", python.parents[1]], check=True, timeout=300)
-    download = [str(python), "-m", "pip", "download", "--quiet", "--dest", str(exchange / "house")]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    with outside():
-        for asked in ((".[embedded,demo]", "-c", "constraints.txt"), ("setuptools>=77",), ("--no-deps", HEAD_REQUIREMENT)):
-            said = subprocess.run(
-                [*download, *asked], cwd=exchange / "tree", env=environment, capture_output=True, text=True, check=False, timeout=1500
-            )
-            assert said.returncode == 0, said.stderr[-2000:]
+    shutil.copytree(wheelhouse("/usr/bin/python3"), exchange / "house", copy_function=placed)
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,10 @@ import os
 import signal
 import ssl
 import subprocess
+import sys
 import threading
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,9 +17,10 @@ import pytest
 
 from tests.lab.certificates import Authority
 from tests.lab.installed import ROOT
-from tests.lab.loopback import free_port, outside
+from tests.lab.loopback import free_port
 from tests.lab.program import wait_until
 from tests.lab.proxy import named, proxy
+from tests.lab.wheelhouse import found_in, wheelhouse
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(1200)]
 
@@ -26,7 +28,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(1200)]
 class Reader:
     """Somebody with a fresh environment, who types commands."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = environment or {}
         venv.create(folder / "hilum", with_pip=True)
         self.folder = folder
         (folder / "tmp").mkdir()
@@ -39,7 +42,7 @@ class Reader:
         # what is started compiles what it imports; the rest, a third of what pip takes, nobody here imports
         variables = kept | {"HOME": str(self.folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PIP_COMPILE": "0"}
         # pip that is killed leaves there what it fetched
-        variables |= {"TMPDIR": str(self.folder / "tmp"), **(environment or {})}
+        variables |= {"TMPDIR": str(self.folder / "tmp"), **self._environment, **(environment or {})}
         log = (self.folder / "said").open("w+")
         return subprocess.Popen(command, cwd=self.folder, env=variables, stdout=log, stderr=log, text=True, start_new_session=True)
 
@@ -61,34 +64,33 @@ class Reader:
 def test_an_installation_that_was_ended_is_taken_up_by_the_same_command(built: Path, tmp_path: Path) -> None:
     """README's command, killed while it writes a library, and typed again: all is there, and whole. An upgrade of the engine's library,
     killed while it writes: `hilum doctor` names it, with what to do, and that mends it."""
-    reader = Reader(tmp_path)
+    reader = Reader(tmp_path, found_in(wheelhouse(sys.executable)))
     install = ("install", f"{built}[embedded]", "-c", ROOT / "constraints.txt")
-    with outside():
-        reader.kill_when(lambda: (reader.site / "numpy" / "__init__.py").exists(), *install)
-        assert not list(reader.site.glob("hilum-*"))
-        code, said = reader.type("pip", *install)
-        assert code == 0, said
-        assert reader.type("pip", "check")[0] == 0
-        assert reader.type("hilum", "init", "node")[0] == 0
-        library = "openvino"
-        began = len(list((reader.site / library).iterdir()))
-        again = ("install", f"{built}[embedded]", "-c", ROOT / "constraints.txt", "--force-reinstall")
-        doctor = ("doctor", "--config", tmp_path / "node" / "hilum.yaml")
-        assert "HLM-2126" not in reader.type("hilum", *doctor)[1]
+    reader.kill_when(lambda: (reader.site / "numpy" / "__init__.py").exists(), *install)
+    assert not list(reader.site.glob("hilum-*"))
+    code, said = reader.type("pip", *install)
+    assert code == 0, said
+    assert reader.type("pip", "check")[0] == 0
+    assert reader.type("hilum", "init", "node")[0] == 0
+    library = "openvino"
+    began = len(list((reader.site / library).iterdir()))
+    again = ("install", library, "-c", ROOT / "constraints.txt", "--no-deps", "--force-reinstall")
+    doctor = ("doctor", "--config", tmp_path / "node" / "hilum.yaml")
+    assert "HLM-2126" not in reader.type("hilum", *doctor)[1]
 
-        def being_written() -> bool:
-            # pip moves a library aside, its description first: only when the folder stands aside too is what lies there the new one
-            return (reader.site / "~penvino" / "__init__.py").exists() and (reader.site / library / "__init__.py").exists()
+    def being_written() -> bool:
+        # pip moves a library aside, its description first: only when the folder stands aside too is what lies there the new one
+        return (reader.site / "~penvino" / "__init__.py").exists() and (reader.site / library / "__init__.py").exists()
 
-        reader.kill_when(being_written, *again)
-        assert len(list((reader.site / library).iterdir())) <= began
-        code, said = reader.type("hilum", *doctor)
-        assert code == 1, said
-        assert "openvino is not installed, or in part [HLM-2126]" in said
-        assert "--force-reinstall" in said
-        code, said = reader.type("pip", *again)
-        assert code == 0, said
-        assert "HLM-2126" not in reader.type("hilum", *doctor)[1]
+    reader.kill_when(being_written, *again)
+    assert len(list((reader.site / library).iterdir())) <= began
+    code, said = reader.type("hilum", *doctor)
+    assert code == 1, said
+    assert "openvino is not installed, or in part [HLM-2126]" in said
+    assert "--force-reinstall" in said
+    code, said = reader.type("pip", *again)
+    assert code == 0, said
+    assert "HLM-2126" not in reader.type("hilum", *doctor)[1]
 
 
 @contextmanager

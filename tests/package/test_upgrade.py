@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.howto import HowTo
-from tests.lab.installed import ROOT, Environment, crop, install, wheel
+from tests.lab.installed import ROOT, Environment, crop, install, next_wheel
 from tests.lab.loopback import free_port, loopback_only
 from tests.lab.program import wait_until
 
@@ -59,6 +59,8 @@ class Host:
             "PYTHONPATH": str(programs),
             "PIP_NO_INDEX": "1",
             "PIP_NO_DEPS": "1",
+            # what is started compiles what it imports
+            "PIP_COMPILE": "0",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
 
@@ -85,8 +87,7 @@ def host(built: Path, tmp_path: Path) -> Iterator[Host]:
     pip = there.folder / "bin" / "pip"
     pip.write_text(f'#!/bin/sh\nexec {there.folder}/bin/python -m pip "$@"\n')
     pip.chmod(0o755)
-    (tmp_path / "here").mkdir()
-    shutil.copy(wheel(tmp_path / "next", NEXT), tmp_path / "here")
+    next_wheel(built, tmp_path / "here", NEXT)
     shutil.copy(ROOT / "constraints.txt", tmp_path / "here")
     made = Host(tmp_path, there)
     with loopback_only():
