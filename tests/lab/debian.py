@@ -22,7 +22,7 @@ import pytest
 from tests.lab.installed import copied
 from tests.lab.needs import program
 from tests.lab.program import Program, wait_until
-from tests.lab.wheelhouse import found_in, wheelhouse
+from tests.lab.wheelhouse import found_in, of_debian
 
 _HOLD = """
 set -eu
@@ -65,7 +65,7 @@ def package(folder: Path, version: str = "") -> Path:
         program(name, of)
     tree = copied(folder, version)
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": os.environ["HOME"], "LANG": "C.UTF-8"}
-    environment |= found_in(wheelhouse("/usr/bin/python3"))
+    environment |= found_in(of_debian())
     environment |= {"GZIP_LEVEL": "1"}  # nobody keeps it; packed not at all it would be an error to lintian
     ready = f"{sys.prefix}/.ready"
     command = ["make", "deb", f"VENV={sys.prefix}", f"READY={ready}", "--old-file", ready]

@@ -38,6 +38,11 @@ def wheelhouse(python: str | Path) -> Path:
     return house
 
 
+def of_debian() -> Path:
+    """The folder for Debian's own Python."""
+    return wheelhouse("/usr/bin/python3")
+
+
 def _download(python: str | Path, folder: Path, *words: str | Path) -> None:
     command = [
         sys.executable,

@@ -21,7 +21,7 @@ from tests.lab.loopback import loopback_only
 from tests.lab.orthanc import Orthanc
 from tests.lab.program import Program, wait_until
 from tests.lab.took import timed
-from tests.lab.wheelhouse import wheelhouse
+from tests.lab.wheelhouse import of_debian
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.registry, pytest.mark.timeout(1800)]
 
@@ -66,7 +66,7 @@ class Reader:
 def _fetch(exchange: Path) -> None:
     """A checkout, and beside it what pip and the demo would fetch, for the Python of Debian."""
     copied(exchange)
-    shutil.copytree(wheelhouse("/usr/bin/python3"), exchange / "house", copy_function=placed)
+    shutil.copytree(of_debian(), exchange / "house", copy_function=placed)
 
 
 @pytest.fixture(scope="module")
