@@ -182,7 +182,7 @@ def _configure(debian: System, port: int) -> None:
     }
     (debian.exchange / "hilum.yaml").write_text(json.dumps(settings))
     debian.done("sh", "-c", "cat /mnt/hilum.yaml > /etc/hilum/hilum.yaml")
-    debian.done(*_AS_THE_NODE, "models", "import", "hippocampus")
+    debian.done(*_AS_THE_NODE, "models", "import", "hippocampus", "--no-tune")
 
 
 def test_a_study_goes_through_as_the_unit_runs_it(debian: System, tmp_path: Path) -> None:
