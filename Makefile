@@ -46,8 +46,8 @@ FAST := -q -m "not slow and not peers and not registry" $(WITHOUT_FAST_TESTS)
 fast: $(READY)
 	$(IN_MEMORY) $(BIN)/pytest --forks 6 $(FAST)
 
-# measure what `make check` has time for, and write tests/costly.txt: the functions whose cases take more than a twentieth of a second
-# of a processor; each file keeps its quickest, up to a quarter of a second. `make check` and `make test` say when
+# measure what `make check` has time for, and write tests/costly.txt: the functions whose cases take more than a fiftieth of a second
+# of a processor; each file keeps its quickest, up to a tenth of a second. `make check` and `make test` say when
 # one that is not listed has become costly
 costly: $(READY)
 	$(IN_MEMORY) $(BIN)/pytest --forks 2 $(FAST) --write-costly

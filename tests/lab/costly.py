@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 COSTLY = Path(__file__).parents[1] / "costly.txt"
-BOUND_S = 0.05
+BOUND_S = 0.02
 """Processor seconds of a test function's cases, on average, above which it is costly."""
-QUICKEST_S = 0.25
+QUICKEST_S = 0.1
 """The quickest function of a file in which all are costly is run all the same, up to this."""
 TELL_S = 2.0
 """What is told of: busy processors make a test seem several times as costly as it is, and one bears what is imported and set up first."""
