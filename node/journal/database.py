@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, inspect, text
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.util import LRUCache
 
 from node.journal.errors import JournalAway, JournalBusy, JournalCorrupt, JournalRace, JournalStrange, UnknownSchema, translated
 from node.journal.place import APPLICATION_ID, JournalFile, creator, server
@@ -41,6 +44,8 @@ LOOK_AGAIN_S = 0.5
 _NO_VALUE = (ValueError, TypeError, KeyError, OverflowError)
 """What reading a row ends in when it holds none of the values that there are; UnicodeDecodeError and JSON's errors are of the first."""
 _REVISION = re.compile(r"[0-9]{4}")
+_COMPILED: LRUCache[Any, Any] = LRUCache(1000)
+"""Statements that were compiled for SQLite: one file's journal understands what another's does."""
 
 
 class Database:
@@ -192,6 +197,21 @@ def strange(error: Exception, name: str) -> JournalStrange:
     return JournalStrange(f"{name}: a row holds what no hilum writes there ({type(error).__name__})")
 
 
+class CommonSQLiteDialect(SQLiteDialect_pysqlite):
+    """SQLite's dialect, one and the same for all files: what SQLAlchemy compiles it keeps by the dialect, and each engine has another."""
+
+    supports_statement_cache = True
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+registry.register("sqlite.hilum", __name__, CommonSQLiteDialect.__name__)
+
+
 def _sqlite(file: JournalFile) -> Engine:
     # mode=rw: a connection of the pool must not make an empty database where the journal was deleted
     at = f"{file.path.absolute().as_uri()}?mode=rw"
@@ -199,7 +219,8 @@ def _sqlite(file: JournalFile) -> Engine:
     def connection() -> sqlite3.Connection:
         return sqlite3.connect(at, uri=True, timeout=BUSY_S, check_same_thread=False)
 
-    engine = create_engine(URL.create("sqlite", database=str(file.path)), creator=connection, **_POOL)
+    kept: dict[str, Any] = {"execution_options": {"compiled_cache": _COMPILED}}
+    engine = create_engine(URL.create("sqlite+hilum", database=str(file.path)), creator=connection, **kept, **_POOL)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
