@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeAlias
 
@@ -159,7 +160,9 @@ def parameters() -> str:
     return json.dumps({name: _version(name) for name in _WRITERS}, sort_keys=True)
 
 
+@cache
 def _version(distribution: str) -> str:
+    """Read once a process: each look reads the distribution's metadata."""
     try:
         return version(distribution)
     except PackageNotFoundError:

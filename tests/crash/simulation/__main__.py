@@ -1,6 +1,7 @@
 """Plays schedules by seed, in one process or several; the first that fails is told with its seed."""
 
 import argparse
+import gc
 import os
 import subprocess
 import sys
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # the order of sets of names is part of a schedule
         command = [sys.executable, "-m", "tests.crash.simulation", *(sys.argv[1:] if arguments is None else arguments)]
         return subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False).returncode
+    gc.set_threshold(50_000, 5, 10)  # as where tests run (tests/conftest.py): most of what a schedule makes is gone with it
     began = time.monotonic()
     try:
         played = play(given.seed, given.schedules)
