@@ -3,10 +3,11 @@
 Its UIDs follow from its bytes (`node.results.part10`).
 """
 
+import importlib.metadata
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from importlib.metadata import version
+from functools import cache
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
@@ -21,6 +22,9 @@ from node.results.part10 import INSTANCE_TO_COME, SERIES_TO_COME, named
 from node.results.pixels import Pixels
 from node.results.port import Encoded, Encoding
 from node.results.sources import Sources, item
+
+version = cache(importlib.metadata.version)
+"""Of an installed package, which is the same as long as a process runs: every object names the node's."""
 
 LONGEST_LO = 64
 """Characters of an LO element (PS3.5 6.2)."""

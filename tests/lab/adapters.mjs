@@ -1,11 +1,13 @@
 // What OHIF's own adapters (@cornerstonejs/adapters) make of one result object, without a browser.
 //
-// Run as `node --input-type=module - REQUEST < adapters.mjs` in the folder that holds lab.mjs (adapters.py makes it).
-// REQUEST is a JSON file: {object, as: "segmentation" | "report" | "map", sources: [paths], out: folder}. What is found goes to out/found.json;
+// Run as `node --input-type=module --eval SCRIPT` in the folder that holds lab.mjs (adapters.py makes it), which takes half a second to load.
+// Each line of standard input names a request, a JSON file: {object, as: "segmentation" | "report" | "map", sources: [paths], out: folder}.
+// What is found goes to out/found.json, and the line `answered` to standard output, after the words of whatever was raised instead;
 // of segmentations, each layer of label images also to out/N.raw: bytes, image after image in the order of `images`;
 // of maps, the values as the viewer lays them over the volume of the sources to out/map.raw: float32, in the order of `sorted`.
 
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { adaptersPMAP, adaptersSEG, adaptersSR, core, dcmjs } from './lab.mjs';
 
 // Node 18, which Debian has, lacks it
@@ -16,7 +18,7 @@ globalThis.CustomEvent ??= class extends Event {
   }
 };
 
-const request = JSON.parse(readFileSync(process.argv[2]));
+let request;
 const { DicomMessage, DicomMetaDictionary } = dcmjs.data;
 
 function bytes(path) {
@@ -52,12 +54,15 @@ function plane(instance, frame) {
   };
 }
 
-for (const path of request.sources) {
-  const instance = parsed(path, { untilTag: '7FE00010' });
-  const frames = Number(instance.NumberOfFrames ?? 1);
-  for (let frame = 1; frame <= frames; frame++) {
-    const id = `wadors:archive/instances/${instance.SOPInstanceUID}/frames/${frame}`;
-    images.set(id, { instance, frame, plane: plane(instance, frame) });
+function show(sources) {
+  images.clear();
+  for (const path of sources) {
+    const instance = parsed(path, { untilTag: '7FE00010' });
+    const frames = Number(instance.NumberOfFrames ?? 1);
+    for (let frame = 1; frame <= frames; frame++) {
+      const id = `wadors:archive/instances/${instance.SOPInstanceUID}/frames/${frame}`;
+      images.set(id, { instance, frame, plane: plane(instance, frame) });
+    }
   }
 }
 
@@ -124,10 +129,19 @@ async function map() {
 }
 
 const made = { segmentation, report, map };
-const found = await made[request.as]();
-writeFileSync(
-  `${request.out}/found.json`,
-  JSON.stringify({ ...found, images: [...images].map(([id, { instance, frame }]) => ({ id, instance: instance.SOPInstanceUID, frame })) }),
-);
+for await (const line of createInterface({ input: process.stdin })) {
+  try {
+    request = JSON.parse(readFileSync(line));
+    show(request.sources);
+    const found = await made[request.as]();
+    const shown = [...images].map(([id, { instance, frame }]) => ({ id, instance: instance.SOPInstanceUID, frame }));
+    writeFileSync(`${request.out}/found.json`, JSON.stringify({ ...found, images: shown }));
+  } catch (refused) {
+    console.error(refused);
+  }
+  // the next object is another study's
+  core.cache.purgeCache();
+  console.log('\nanswered');
+}
 // the library leaves timers behind
 process.exit(0);

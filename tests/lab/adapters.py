@@ -1,14 +1,18 @@
 """OHIF's own adapters under Node: what the viewer makes of a segmentation's frames and of a report's regions, without a browser.
 
 The npm packages are fetched once into `.peers/` and bundled there, as a web page would be: their modules resolve in bundlers only.
-`adapters.mjs` is what runs in Node.
+`adapters.mjs` is what runs in Node: one process answers all that a process of the tests asks, for the bundle takes longer to load than what
+is asked of it.
 """
 
 import json
+import os
+import select
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -186,20 +190,60 @@ def _decoded(seg: Path, folder: Path) -> Path:
 
 
 def _ask(kind: str, subject: Path, sources: Sequence[Path], out: Path) -> dict[str, Any]:
-    node = program("node", "nodejs")
     request = out / "request.json"
     paths = [str(path.resolve()) for path in sources]
     request.write_text(json.dumps({"object": str(subject.resolve()), "as": kind, "sources": paths, "out": str(out)}))
-    with _SCRIPT.open("rb") as script:
-        done = subprocess.run(
-            [str(node), "--input-type=module", "-", str(request)],
-            cwd=modules(),
-            stdin=script,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    if done.returncode or not (out / "found.json").exists():
-        raise AdaptersRefused((done.stderr + done.stdout).decode(errors="replace")[-2000:])
+    said = _loaded(os.getpid()).answer(request)
+    if not (out / "found.json").exists():
+        raise AdaptersRefused(said[-2000:])
     found: dict[str, Any] = json.loads((out / "found.json").read_text())
     return found
+
+
+@cache
+def _loaded(process: int) -> "_Loaded":
+    """The adapters that a process of the tests asks; a fork of it has its own."""
+    return _Loaded()
+
+
+class _Loaded:
+    """A process of Node that has loaded the adapters; it ends with the process that asks."""
+
+    def __init__(self) -> None:
+        self._node: subprocess.Popen[bytes] | None = None
+
+    def answer(self, request: Path) -> str:
+        """Have a request answered, and return what was said beside it; where Node ends over it, the next request starts another one."""
+        node = self._started()
+        assert node.stdin is not None
+        assert node.stdout is not None
+        node.stdin.write(f"{request}\n".encode())
+        node.stdin.flush()
+        said = b""
+        while not said.endswith(b"\nanswered\n"):
+            readable, _, _ = select.select([node.stdout], [], [], _TIMEOUT_S)
+            some = os.read(node.stdout.fileno(), 65536) if readable else b""
+            if not some:
+                self._end()
+                return said.decode(errors="replace") or f"no answer within {_TIMEOUT_S} s"
+            said += some
+        return said.decode(errors="replace").removesuffix("\nanswered\n")
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._node is not None and self._node.poll() is not None:
+            self._end()
+        if self._node is None:
+            self._node = subprocess.Popen(
+                [str(program("node", "nodejs")), "--input-type=module", "--eval", _SCRIPT.read_text(encoding="utf-8")],
+                cwd=modules(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        return self._node
+
+    def _end(self) -> None:
+        if self._node is not None:
+            self._node.kill()
+            self._node.communicate()
+        self._node = None

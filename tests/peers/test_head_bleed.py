@@ -52,13 +52,17 @@ def planted(folder: Path) -> tuple[str, Head, Bleed]:
     head = real_head(source)
     *_, bleed = bleeds(head.hu, head.brain, 6, faint=0, seed=8)
     added = bleed.hu - head.hu
+    heights_mm = np.argwhere(added) @ head.grid.affine[2, :3] + head.grid.affine[2, 3]
+    bottom_mm, top_mm = heights_mm.min(), heights_mm.max()
 
     def plant(one: pydicom.Dataset) -> None:
         across, down = (np.array(one.ImageOrientationPatient[at : at + 3], dtype=float) for at in (0, 3))
         middle = points(one)
-        through = float(one.SliceThickness) * np.cross(across, down)
-        blood = np.mean([sampled(added, head.grid, middle + share * through) for share in THICK], axis=0)
-        one.PixelData = (one.pixel_array + np.rint(blood / float(one.RescaleSlope))).astype(np.int16).tobytes()
+        thickness_mm = float(one.SliceThickness)
+        through = thickness_mm * np.cross(across, down)
+        if middle[..., 2].max() > bottom_mm - thickness_mm and middle[..., 2].min() < top_mm + thickness_mm:
+            blood = np.mean([sampled(added, head.grid, middle + share * through) for share in THICK], axis=0)
+            one.PixelData = (one.pixel_array + np.rint(blood / float(one.RescaleSlope))).astype(np.int16).tobytes()
         # which the publisher left empty
         one.DeidentificationMethod = "by the publisher"
 

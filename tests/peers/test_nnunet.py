@@ -65,7 +65,7 @@ CHANNELS = VolumeSet(
         "T2": volume(_surrounded((16, 38, 40), 17), (1.4, 1.1, 1.0), modality="MR"),
     }
 )
-CASCADE = volume(_surrounded((160, 160, 160), 23), (1.0, 1.0, 1.0), modality="MR")
+CASCADE = volume(_surrounded((112, 112, 112), 23), (1.0, 1.0, 1.0), modality="MR")
 SUBJECTS: Mapping[str, Volume | VolumeSet] = {**IMAGES, "channels": CHANNELS, "cascade": CASCADE}
 MODELS: Mapping[str, dict[str, Any]] = {
     "apart": {
@@ -201,11 +201,11 @@ def test_labels_are_those_of_nnunet_on_triton(name: str, cases: Mapping[str, Cas
 
 @pytest.fixture(scope="module")
 def cascade(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    """A network that sees 160³ voxels at a fourth of their sides, and one at a half that refines its labels, both in several patches; the
-    latter's case."""
+    """A network that sees 112³ voxels at two fifths of their sides, and one at a half that refines its labels, both in several patches;
+    the latter's case."""
     folder = tmp_path_factory.mktemp("cascade")
     np.save(folder / "image.npy", CASCADE.voxels[None])
-    said = plans(masked=True, patch=(32, 40, 40), spacing=(2.2, 2.0, 2.0), coarser=(4.2, 3.2, 3.2))
+    said = plans(masked=True, patch=(32, 40, 40), spacing=(2.2, 2.0, 2.0), coarser=(3.2, 2.6, 2.6))
     of_both: dict[str, Any] = {
         "plans": said,
         "dataset": dataset(),
