@@ -38,5 +38,7 @@ def is_uid(text: str) -> bool:
 
 IMPLEMENTATION_CLASS_UID = derive_uid("hilum", "implementation")
 """What hilum calls itself on the network and in the files it writes (PS3.7 D.3.3.2, PS3.10 7.1); one for all versions."""
-IMPLEMENTATION_VERSION = f"HILUM_{version('hilum')}"[:16]
+RELEASE = version("hilum")
+"""The version of hilum, the same as long as a process runs: looking it up reads the package's metadata."""
+IMPLEMENTATION_VERSION = f"HILUM_{RELEASE}"[:16]
 """Tells the versions apart."""

@@ -155,14 +155,13 @@ def _of(moment: datetime | None) -> Translatable:
     return say("") if moment is None else say(" of {moment} UTC", moment=f"{moment:%Y-%m-%d %H:%M}")
 
 
+@cache
 def parameters() -> str:
-    """What writes the objects: another version may write other bytes, and then their UIDs differ too."""
+    """What writes the objects: another version may write other bytes, and then their UIDs differ too. Looked up once a process."""
     return json.dumps({name: _version(name) for name in _WRITERS}, sort_keys=True)
 
 
-@cache
 def _version(distribution: str) -> str:
-    """Read once a process: each look reads the distribution's metadata."""
     try:
         return version(distribution)
     except PackageNotFoundError:

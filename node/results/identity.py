@@ -3,17 +3,15 @@
 Its UIDs follow from its bytes (`node.results.part10`).
 """
 
-import importlib.metadata
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from functools import cache
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from inference.codes import Code
-from node.dicom.uid import derive_uid
+from node.dicom.uid import RELEASE, derive_uid
 from node.domain.profile import Kind, Language
 from node.results.kinds import record_of
 from node.results.narrative.terms_chinese import LABELS, NOUNS, in_chinese
@@ -22,9 +20,6 @@ from node.results.part10 import INSTANCE_TO_COME, SERIES_TO_COME, named
 from node.results.pixels import Pixels
 from node.results.port import Encoded, Encoding
 from node.results.sources import Sources, item
-
-version = cache(importlib.metadata.version)
-"""Of an installed package, which is the same as long as a process runs: every object names the node's."""
 
 LONGEST_LO = 64
 """Characters of an LO element (PS3.5 6.2)."""
@@ -185,7 +180,7 @@ def encoded(
 
 def software_versions(encoding: Encoding) -> list[str]:
     """The application with its version, and the node's."""
-    return [f"{encoding.application.name} {encoding.application.version}", f"hilum {version('hilum')}"]
+    return [f"{encoding.application.name} {encoding.application.version}", f"hilum {RELEASE}"]
 
 
 def model_names(encoding: Encoding) -> str:
