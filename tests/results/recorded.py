@@ -23,7 +23,7 @@ def lines(folder: Path) -> list[str]:
     """
     encodings = Encodings(folder)
     with pytest.MonkeyPatch.context() as pinned:
-        pinned.setattr(identity, "version", lambda _: "0.0.0")
+        pinned.setattr(identity, "RELEASE", "0.0.0")
         pinned.setattr(part10, "IMPLEMENTATION_VERSION", "HILUM_0.0.0")
         pinned.setattr(identity, "series_number", lambda *_: 1)
         return [
