@@ -81,8 +81,7 @@ PLAIN: dict[str, Taken] = {
     "prostate_mri_anatomy": Taken(coded=(1, 2)),
     "segmentation_template": Taken(window=None, coded=(1, 2, 3), said={"orientation": "LPS", "modality": "MR"}),
     "spleen_ct_segmentation": Taken(),
-    # its last level is a thirty-second of a side, and cannot be one voxel
-    "swin_unetr_btcv_segmentation": Taken(window=[64, 32, 32], smaller={"feature_size": 12, "depths": [2, 1, 1, 1]}),
+    "swin_unetr_btcv_segmentation": Taken(window=[64, 64, 64], smaller={"feature_size": 12}),
     "ventricular_short_axis_3label": Taken(window=[64, 64], coded=(1, 2, 3), said={"orientation": "LPS"}),
     "wholeBody_ct_segmentation": Taken(),
 }
