@@ -1,7 +1,9 @@
 """The breast ultrasound recipe on made images: what is left out, what stands together, calipers; trained, judged, served."""
 
 import csv
+import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,16 +11,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from inference import codes
+from inference.applications.bundle.manifest import FILE, prepared
+from inference.applications.declared import check_outputs
+from inference.applications.occluding import OCCLUSION
 from inference.applications.serving import as_served
 from inference.engines.embedded.engine import EmbeddedEngine
+from inference.imaging.resample import Interpolation
 from inference.imaging.subject import Images
 from training import recipes
 from training.data.breast_ultrasounds import MARKS, breast_ultrasounds, has_calipers
 from training.data.cases import Case
 from training.errors import UnfitData, UnfitSetting
+from training.explaining.gate import LEAST, Explained, Verdict
+from training.explaining.methods import LIME, LogOdds, Method, SeenImage
 from training.export import export
 from training.infer import EngineInfer
 from training.planning import Asked
@@ -147,6 +157,45 @@ def test_trained_judged_and_served(tmp_path: Path) -> None:
             assert any("Demonstration" in str(remark) for remark in found.remarks)
     finally:
         engine.close()
+
+
+@pytest.mark.slow
+def test_methods_that_passed_are_served_to_whoever_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those that passed the ones that a node can compute stand in application.json, and its maps are those of the network that was
+    tried; evaluated again without the gate, none is."""
+    data, run, models = ultrasounds(tmp_path / "data", 54), tmp_path / "run", tmp_path / "models"
+    recipe = replace(WHOLE, network=partial(Coloured, False), averaged=0.0)
+    sides = recipe.sides(data, 0)
+    recipe.fit(sides, run, replace(recipe.schedule, epochs=1), Ranks(), Silent())
+    tried: list[Callable[[Explained], NDArray[np.float32]]] = []
+
+    def passed(methods: Sequence[Method], network: Any, cases: Sequence[Explained], usual: NDArray[np.float32], **_: Any) -> Any:
+        occlusion = next(one for one in methods if one.label == OCCLUSION)
+        shown = torch.from_numpy(usual)
+        tried.append(
+            lambda case: occlusion.explain(LogOdds(network, case.channel, True).eval(), SeenImage(image=case.image, usual=shown, seed=0))
+        )
+        return [
+            Verdict(label=one.label, likeness=(0.0,) * LEAST, why="" if one.label in (OCCLUSION, LIME) else "not tried") for one in methods
+        ]
+
+    monkeypatch.setattr("training.tasks.answers.gate", passed)
+    recipe.evaluate(sides, run, EvaluationOptions(explain_s=1))
+    export(of_run(run), run, models)
+    assert json.loads((models / "breast_ultrasound" / "1" / FILE).read_text("utf-8"))["explained"] == [OCCLUSION]
+    application = as_served(of_run(run).application, models)
+    case = sides.test[0]
+    with closing(EmbeddedEngine(models)) as engine:
+        assert application.explain is not None
+        (found,) = application.explain(subject(case), EngineInfer(engine))
+        check_outputs(application, replace(application.analyse(subject(case), EngineInfer(engine)), explanations=(found,)), subject(case))
+    assert found.finding == MALIGNANT
+    seen = recipe.example(case.load()).image
+    on_grid = prepared(of_run(run).manifest, subject(case).images[0])
+    expected = on_grid.undo(tried[0](Explained(image=seen, channel=1))[None], Interpolation.LINEAR)[0]
+    assert found.values == pytest.approx(expected, abs=1e-4)
+    recipe.evaluate(sides, run)
+    assert of_run(run).application.explain is None
 
 
 def subject(case: Case) -> Images:

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from inference.applications.bundle.explaining import WINDOWS
+from inference.applications.occluding import OCCLUSION, occlusion
 from training.evaluation.explained import explained_lines, explained_part
 from training.explaining.gate import LEAST, RANDOMISED, Explained, Verdict, gate, likeness, spread, told
-from training.explaining.methods import INTEGRATED, LIME, METHODS, OCCLUSION, SHAP, LogOdds, Method, SeenImage, cells, of_pooling
+from training.explaining.methods import INTEGRATED, LIME, METHODS, SHAP, LogOdds, Method, SeenImage, cells, of_pooling
 from training.explaining.randomised import randomised
 
 SIDE = 28
@@ -86,6 +88,25 @@ def test_maps_of_a_linear_network_are_what_its_pixels_add(axes: tuple[int, ...])
     assert covered.shape == axes
     assert loud.ravel()[covered.argmax()]
     assert (np.random.get_state()[1] == drawn).all()  # type: ignore[index]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("axes", [(SIDE, SIDE), (31, 45)])
+def test_what_a_node_computes_is_what_passed_the_gate(axes: tuple[int, ...]) -> None:
+    """Occlusion by captum and occlusion as it is served, of a network that multiplies pixels: the same map, whatever the sides."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 3, 5), nn.Tanh(), nn.Flatten(), nn.LazyLinear(1)).eval()
+    image = np.random.default_rng(0).normal(0, 1, (1, *axes)).astype(np.float32)
+    with torch.inference_mode():
+        network(torch.from_numpy(image[None]))
+        side = [length // WINDOWS for length in axes]
+        served = occlusion(
+            image,
+            side,
+            [length // 2 for length in side],
+            lambda each: network(torch.from_numpy(np.stack(list(each)))).double().numpy()[:, 0],
+        )
+    assert BY_LABEL[OCCLUSION].explain(LogOdds(network, 0, False).eval(), shown(image)) == pytest.approx(served, abs=1e-5)
 
 
 @pytest.mark.slow

@@ -15,9 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from inference.applications.bundle.explaining import WINDOWS
+from inference.applications.occluding import OCCLUSION
 from training.networks.grad_cam import grad_cam
 
-GRAD_CAM, INTEGRATED, OCCLUSION, SHAP, LIME = "Grad-CAM", "Integrated gradients", "Occlusion sensitivity", "Gradient SHAP", "LIME"
+GRAD_CAM, INTEGRATED, SHAP, LIME = "Grad-CAM", "Integrated gradients", "Gradient SHAP", "LIME"
 
 STEPS = 16
 """Of the integral from the image of one grey to the image."""
@@ -25,9 +27,8 @@ DRAWS = 24
 """Of gradient SHAP: images that were usual, each at some place on the way to the image."""
 SAMPLES = 150
 """Of LIME: images with about half of their cells in grey."""
-WINDOWS = 7
-"""How many squares of occlusion, and cells of LIME, lie side by side along an axis of a single image."""
 WINDOWS_OF_VOLUMES = 4
+"""How many squares of occlusion, and cells of LIME, lie side by side along an axis of a volume; of a single image `WINDOWS`."""
 KERNEL = 0.25
 """Of LIME: how fast an image counts less the more of it is grey (Ribeiro and others 2016)."""
 RIDGE = 1.0
@@ -72,11 +73,10 @@ Explain: TypeAlias = Callable[[LogOdds, SeenImage], Map]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """One of them. `forward` ones ask the network of changed images alone, which every engine can."""
+    """One of them."""
 
     label: str
     explain: Explain
-    forward: bool = False
     captum: bool = True
 
     @property
@@ -150,9 +150,9 @@ def _linear(odds: LogOdds, shown: SeenImage) -> Map:
 
 METHODS: Final[Sequence[Method]] = (
     Method(label=INTEGRATED, explain=_integrated),
-    Method(label=OCCLUSION, explain=_occluded, forward=True),
+    Method(label=OCCLUSION, explain=_occluded),
     Method(label=SHAP, explain=_expected),
-    Method(label=LIME, explain=_linear, forward=True),
+    Method(label=LIME, explain=_linear),
 )
 """Those that any network with a gradient has."""
 

@@ -140,7 +140,8 @@ def of_run(run: Path) -> Answerer:
     if not path.is_file():
         return WHOLE
     try:
-        limits = {one["channel"]: one for one in json.loads(path.read_text(encoding="utf-8"))["answers"]}
-        return WHOLE.decided([replace(one, **limits[one.channel]) for one in MANIFEST.answers])
+        found = json.loads(path.read_text(encoding="utf-8"))
+        limits = {one["channel"]: one for one in found["answers"]}
+        return WHOLE.decided([replace(one, **limits[one.channel]) for one in MANIFEST.answers], found.get("explained", ()))
     except (OSError, ValueError, KeyError, TypeError) as broken:
         raise BrokenRun(f"{path} is not what an evaluation writes: {broken!r}") from broken

@@ -17,7 +17,9 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 
 from inference import codes
 from inference.applications.bundle.answering import AnswerChannel
+from inference.applications.bundle.explaining import METHODS as SERVED
 from inference.applications.bundle.manifest import BundleManifest, application_of
+from inference.applications.port import Takes
 from inference.engines.repository import Repository
 from inference.findings import Explanation
 from training.checkpoint import save_json
@@ -142,9 +144,9 @@ class Answerer(Recipe):
         found: Probabilities = softmax(logits, axis=1) if self.exclusive else expit(logits)
         return found
 
-    def decided(self, answers: Sequence[AnswerChannel]) -> "Answerer":
-        """The recipe whose application calls findings by these limits."""
-        manifest = replace(self.manifest, answers=tuple(answers))
+    def decided(self, answers: Sequence[AnswerChannel], explained: Sequence[str]) -> "Answerer":
+        """The recipe whose application calls findings by these limits, and explains by these methods whoever asks."""
+        manifest = replace(self.manifest, answers=tuple(answers), explained=tuple(explained))
         return replace(self, manifest=manifest, application=application_of(manifest), beside=lambda model: beside(manifest, model))
 
     def evaluate(self, sides: Split, run: Path, options: EvaluationOptions = AS_IT_IS, *, step: Step = silent) -> dict[str, Any]:
@@ -165,8 +167,12 @@ class Answerer(Recipe):
         probable = self.probable(known_logits / temperature)
         answers = self.manifest.answers
         thresholds = {one.channel: best_threshold(probable[:, one.channel], known[:, one.channel]) for one in answers}
-        decided = self.decided([_limited(one, probable[:, one.channel], known[:, one.channel]) for one in answers])
         tempered = Tempered(network, self.weights, temperature).eval()
+        tried, offered = self._tried(tempered, sides, options, step)
+        single = self.manifest.accepts.takes is Takes.IMAGES
+        servable = [label for label, _ in offered if single and label in SERVED]
+        limited = [_limited(one, probable[:, one.channel], known[:, one.channel]) for one in answers]
+        decided = self.decided(limited, servable)
         repository = packed(decided, tempered, run, (len(self.names),))
         # behind the model: ended in between, an export would give the model of before these limits, and is refused
         save_json(
@@ -174,6 +180,7 @@ class Answerer(Recipe):
             {
                 "temperature": temperature,
                 "answers": [{"channel": one.channel, "absent": one.absent, "present": one.present} for one in decided.manifest.answers],
+                "explained": servable,
             },
         )
         asked = labels_of(sides.test)
@@ -250,7 +257,7 @@ class Answerer(Recipe):
             ],
         }
         evaluation["subgroups"] = self._subgroups(rows)
-        offered = self._tried(tempered, sides, held, options, evaluation, step)
+        evaluation |= {} if tried is None else {"explained": tried}
         sections = Markup("").join(fragment("classifier.html", **classifier(one)) for one in evaluation["findings"])
         sections += explained_part(evaluation.get("explained"))
         gallery = self._pictured(offered, held, evaluation) if self.pooling or offered else None
@@ -271,27 +278,30 @@ class Answerer(Recipe):
         return found
 
     def _tried(
-        self, tempered: Tempered, sides: Split, held: Sequence[HeldOut], options: EvaluationOptions, evaluation: dict[str, Any], step: Step
-    ) -> Sequence[Moved]:
-        """The methods of explanation that passed the gate on the held-out cases, by name; the evaluation gets what the gate found.
+        self, tempered: Tempered, sides: Split, options: EvaluationOptions, step: Step
+    ) -> tuple[Mapping[str, Any] | None, Sequence[Moved]]:
+        """What evaluation.json says of the methods of explanation, and those that passed the gate on held-out cases.
 
         Each case is explained for one of the findings, in turn.
         """
         if not options.explain_s:
-            return ()
+            return None, ()
         methods = (*([of_pooling(f"_network.{self.pooling}")] if self.pooling else []), *METHODS)
         channels = [answer.channel for answer in self.manifest.answers]
-        places = spread(CASES, [int(labels_of([each.case])[0].argmax()) for each in held])
-        cases = [Explained(image=held[place].image, channel=channels[turn % len(channels)]) for turn, place in enumerate(places)]
+        places = spread(CASES, labels_of(sides.test).argmax(axis=1).tolist())
+        cases = [
+            Explained(image=self.example(sides.test[place].load()).image, channel=channels[turn % len(channels)])
+            for turn, place in enumerate(places)
+        ]
         usual = np.stack([self.example(case.load()).image for case in sides.validation[:USUAL]])
         verdicts = gate(methods, tempered, cases, usual, exclusive=self.exclusive, seconds=options.explain_s, step=step)
-        evaluation["explained"] = told(verdicts, options.explain_s)
         odds, shown_with = LogOdds(tempered, channels[0], self.exclusive).eval(), torch.from_numpy(usual)
 
         def moved(method: Method, image: NDArray[np.float32]) -> NDArray[np.float32]:
             return method.explain(odds, SeenImage(image=image, usual=shown_with, seed=0))
 
-        return [(one.label, partial(moved, method)) for one, method in zip(verdicts, methods, strict=True) if one.offered]
+        offered = [(one.label, partial(moved, method)) for one, method in zip(verdicts, methods, strict=True) if one.offered]
+        return told(verdicts, options.explain_s), offered
 
     def _pictured(self, offered: Sequence[Moved], held: Sequence[HeldOut], evaluation: Mapping[str, Any]) -> Gallery:
         """The surest hits and the furthest misses of the first finding, each as the network saw it, and what moved its answer."""

@@ -4,8 +4,9 @@ A bundle, an app.yaml and a folder of nnU-Net become one at their import (docs/a
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,12 +18,14 @@ from inference.applications.bundle.answering import AnswerChannel, Decides, Numb
 from inference.applications.bundle.detecting import Detector, detected, detector_from
 from inference.applications.bundle.errors import BrokenManifest
 from inference.applications.bundle.expecting import expects_from, tupled
+from inference.applications.bundle.explaining import explanations, problem
 from inference.applications.bundle.finish import FINISHINGS, Finishing, finished, masks_of, order_problem, per_voxel, voxelwise
 from inference.applications.bundle.inferer import INFERERS, Inferer, SlidingWindow
 from inference.applications.bundle.nnunet import preparing
 from inference.applications.bundle.nnunet.cascade import Coarser, appended
 from inference.applications.bundle.nnunet.patches import Patches
 from inference.applications.bundle.nnunet.returning import returned, slab_labels
+from inference.applications.bundle.nouns import made_of, named, said_of
 from inference.applications.bundle.steps import STEPS, ImageOnGrid, Transform, source_image
 from inference.applications.manifest import check_manifest
 from inference.applications.measured import measured_outputs
@@ -30,6 +33,7 @@ from inference.applications.port import (
     Accepts,
     Application,
     EvaluationOutput,
+    ExplanationOutput,
     Infer,
     Licences,
     MeasurementOutput,
@@ -41,7 +45,7 @@ from inference.applications.port import (
 from inference.codes import Code
 from inference.engines.calling import refuse_not_finite
 from inference.engines.errors import WrongTensors
-from inference.findings import Findings, Measurement, Segment
+from inference.findings import Explanation, Findings, Measurement, Segment
 from inference.imaging.judge.expects import Expects
 from inference.imaging.measures.measure import Measure
 from inference.imaging.measures.measuring import MEASURES
@@ -90,6 +94,8 @@ class BundleManifest:
         activation alone.
     decides
         What makes statements of the probabilities.
+    explained
+        Methods that tell what moved an answer about a single image, and passed the gate of this very model's training.
     samples
         What the network sees of a single image.
     numbers
@@ -130,6 +136,7 @@ class BundleManifest:
     series: int = 0
     answers: tuple[AnswerChannel, ...] = ()
     decides: Decides = Decides.LIMITS
+    explained: tuple[str, ...] = ()
     samples: Samples = Samples.GREY
     numbers: tuple[NumberChannel, ...] = ()
     detector: Detector | None = None
@@ -150,7 +157,7 @@ class BundleManifest:
 
 _STEPS = {**STEPS, **preparing.STEPS}
 _INFERERS = {**INFERERS, Patches.__name__: Patches}
-_OPTIONAL = ("series", "volumes", "roles", "optional", "noun", "grade", "decides", "samples")
+_OPTIONAL = ("series", "volumes", "roles", "optional", "noun", "grade", "decides", "samples", "explained")
 """Of `BundleManifest`: what stands in the file where it says something."""
 DEMONSTRATION = say("Demonstration grade, research only, not for diagnosis.")
 
@@ -210,22 +217,23 @@ def from_text(content: bytes, where: str) -> BundleManifest:
         said = json.loads(content)
         if said.pop("form") != FORM:
             raise ValueError(f"it is not of form {FORM}")
-        finish = tuple(_made(FINISHINGS, each) for each in said.pop("finish"))
+        finish = tuple(made_of(FINISHINGS, each) for each in said.pop("finish"))
         answers = tuple(_answer(each) for each in said.pop("answers", ()))
         numbers = tuple(_number(each) for each in said.pop("numbers", ()))
         detector = detector_from(given) if (given := said.pop("detector", None)) else None
-        problem = "" if answers or numbers or detector else order_problem(finish)
+        wrong = "" if answers or numbers or detector else order_problem(finish)
         accepts = accepts_from(said.pop("accepts"))
         if not {*said.get("optional", ())} <= {*said.get("roles", ())[1:]}:
             raise ValueError("what is optional is one of its roles, and not the first")
         if accepts.takes is Takes.IMAGES and not (answers or numbers):
-            problem = "an application without code marks nothing on single images"
-        if problem:
-            raise ValueError(problem)
+            wrong = "an application without code marks nothing on single images"
+        wrong = wrong or problem(tupled(said.get("explained", [])), answers, finish, accepts.takes is Takes.IMAGES)
+        if wrong:
+            raise ValueError(wrong)
         return BundleManifest(
             model=ModelRef(**said.pop("model")),
-            prepare=tuple(_made(_STEPS, each) for each in said.pop("prepare")),
-            inferer=_made(_INFERERS, said.pop("inferer")),
+            prepare=tuple(made_of(_STEPS, each) for each in said.pop("prepare")),
+            inferer=made_of(_INFERERS, said.pop("inferer")),
             finish=finish,
             structures=tuple(structure_from(each) for each in said.pop("structures")),
             expects=expects_from(said.pop("expects", {})),
@@ -272,6 +280,11 @@ def application_of(manifest: BundleManifest) -> Application:
             found = _answered(manifest, subject, infer) if manifest.marks_nothing else _findings(manifest, subject, infer)
         return replace(found, remarks=(DEMONSTRATION, *found.remarks)) if manifest.grade == "demonstration" else found
 
+    def explain(images: Images, infer: Infer) -> tuple[Explanation, ...]:
+        ask = partial(_channels, manifest, infer)
+        each = ((index, prepared(manifest, image)) for index, image in enumerate(images.images))
+        return tuple(one for index, seen in each for one in explanations(seen, index, manifest.answers, manifest.finish, ask))
+
     return Application(
         name=manifest.name,
         version=manifest.version,
@@ -283,6 +296,7 @@ def application_of(manifest: BundleManifest) -> Application:
             *([MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE)] if manifest.structures and manifest.volumes else []),
             *measured_outputs(manifest.measures, {one.label: one.type for one in manifest.structures}, manifest.accepts.modality),
             *(EvaluationOutput(finding=answer.finding) for answer in manifest.answers),
+            *(ExplanationOutput(label=method, finding=answer.finding) for method in manifest.explained for answer in manifest.answers),
             *(MeasurementOutput(name=number.name, unit=number.unit) for number in manifest.numbers),
             *(manifest.detector.declared if manifest.detector is not None else ()),
         ),
@@ -295,6 +309,7 @@ def application_of(manifest: BundleManifest) -> Application:
         grade=manifest.grade,
         licences=manifest.licences,
         roles=tuple(Role(name=name, optional=name in manifest.optional) for name in manifest.roles),
+        explain=explain if manifest.explained else None,
     )
 
 
@@ -394,16 +409,22 @@ def _answered(manifest: BundleManifest, subject: Volume | VolumeSet | Image, inf
     seen = prepared(manifest, subject).values
     # a single image is one voxel thick, along an axis that its network does not have
     seen = seen.reshape(-1, *seen.shape[-2:]) if isinstance(subject, Image) else seen[None]
+    said = voxelwise(_channels(manifest, infer, seen), manifest.finish)
+    return Findings(
+        evaluations=stated(manifest.answers, manifest.decides, said, images),
+        measurements=tuple(number.of(float(said[number.channel]), images) for number in manifest.numbers),
+    )
+
+
+def _channels(manifest: BundleManifest, infer: Infer, seen: NDArray[np.float32]) -> NDArray[Any]:
+    """What the network gives (K,) for an image or volume (C, …)."""
     values = infer(manifest.model, {manifest.input: seen[None]})[manifest.output]
     if values.shape != (1, manifest.channels) or values.dtype.kind != "f":
         expected = f"(1, {manifest.channels})"
         raise WrongTensors(f'model "{manifest.model.name}" gives {values.dtype} of shape {values.shape} for an image, not {expected}')
     refuse_not_finite(manifest.model, values)
-    said = voxelwise(values[0], manifest.finish)
-    return Findings(
-        evaluations=stated(manifest.answers, manifest.decides, said, images),
-        measurements=tuple(number.of(float(said[number.channel]), images) for number in manifest.numbers),
-    )
+    channels: NDArray[Any] = values[0]
+    return channels
 
 
 def segment_of(structure: Structure, mask: NDArray[np.bool_]) -> Segment:
@@ -432,11 +453,6 @@ def not_found(absent: Sequence[Structure]) -> tuple[Translatable, ...]:
     return (of_the_whole(said),)
 
 
-def said_of(noun: Any) -> dict[str, Any]:
-    """The fields of a dataclass that are not as they would be without a word."""
-    return {one.name: value for one in fields(noun) if (value := getattr(noun, one.name)) != one.default}
-
-
 def _before_said(before: Coarser) -> dict[str, Any]:
     steps = {"prepare": [named(step) for step in before.prepare], "inferer": named(before.inferer)}
     return {"model": asdict(before.model), **steps, "order": before.order, "order_apart": before.order_apart, "apart": before.apart}
@@ -446,8 +462,8 @@ def _before(said: Any) -> Coarser | None:
     if said is None:
         return None
     given = dict(said)
-    prepare = tuple(_made(_STEPS, each) for each in given.pop("prepare"))
-    return Coarser(model=ModelRef(**given.pop("model")), prepare=prepare, inferer=_made(_INFERERS, given.pop("inferer")), **given)
+    prepare = tuple(made_of(_STEPS, each) for each in given.pop("prepare"))
+    return Coarser(model=ModelRef(**given.pop("model")), prepare=prepare, inferer=made_of(_INFERERS, given.pop("inferer")), **given)
 
 
 def accepts_from(said: Any) -> Accepts:
@@ -469,25 +485,10 @@ def _number(said: Any) -> NumberChannel:
     return NumberChannel(name=Code(**given.pop("name")), unit=Code(**given.pop("unit")), **given)
 
 
-def named(each: Any) -> dict[str, Any]:
-    """A noun with the name of its class, for JSON."""
-    return {"name": type(each).__name__, **asdict(each)}
-
-
 def measure_from(said: Any) -> Measure:
     """A measure of what JSON holds; KeyError, TypeError or ValueError where it is none."""
-    made: Measure = _made(MEASURES, said)
+    made: Measure = made_of(MEASURES, said)
     return made
-
-
-def _made(kinds: Mapping[str, Any], said: Any) -> Any:
-    given = dict(said)
-    name = given.pop("name")
-    kind = kinds[name]
-    unknown = set(given) - {field.name for field in fields(kind)}
-    if unknown:
-        raise ValueError(f"{name} has no {', '.join(sorted(unknown))}")
-    return kind(**{key: tupled(value) for key, value in given.items()})
 
 
 def structure_from(said: Any) -> Structure:

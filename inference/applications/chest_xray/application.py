@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from inference import codes
 from inference.applications.chest_xray.explaining import AT_ONCE, CELLS, gradient_weighted, laid_back, occlusion
 from inference.applications.chest_xray.preparing import SIDE, prepare, square
+from inference.applications.occluding import OCCLUSION
 from inference.applications.port import (
     Accepts,
     Application,
@@ -28,7 +29,7 @@ from inference.translatable import Translatable, say
 MODEL = ModelRef(name="chest_xray_pneumonia", version=SERVING)
 """Made by `hilum train chest-xray`; what was exported last is served."""
 
-GRAD_CAM, OCCLUSION = "Grad-CAM", "Occlusion sensitivity"
+GRAD_CAM = "Grad-CAM"
 
 GRADE = say("Demonstration grade, research only, not for diagnosis: the network saw {side} × {side} pixels of each image.", side=str(SIDE))
 TRAINED = say(

@@ -4,11 +4,13 @@ Neither says where pneumonia is. Grad-CAM tells which cells of the last features
 image. Occlusion tells which parts the answer would miss, a blot of grey in their place; what the network looks at need not be the lung.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.applications import occluding
 from inference.applications.port import Infer, ModelRef
 
 PATCH, STEP = 4, 2
@@ -27,39 +29,17 @@ def gradient_weighted(cells: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def occlusion(image: NDArray[np.float32], model: ModelRef, infer: Infer, at_once: int) -> NDArray[np.float32]:
-    """Occlusion sensitivity (Zeiler and Fergus 2014) of one prepared image (Y, X), on its pixels.
+    """Occlusion sensitivity of one prepared image (Y, X), on its pixels."""
 
-    Each pixel has the mean, over the squares that covered it, of how far the log odds fell when the square was filled with the image's
-    mean.
-    """
-    places = list(_places(image.shape))
-    hidden = np.repeat(image[None], len(places), axis=0)
-    for each, (rows, columns) in zip(hidden, places, strict=True):
-        each[rows, columns] = image.mean()
-    whole = _log_odds(infer, model, image[None], at_once)[0]
-    falls = whole - _log_odds(infer, model, hidden, at_once)
-    total, count = np.zeros(image.shape), np.zeros(image.shape)
-    for fall, (rows, columns) in zip(falls, places, strict=True):
-        total[rows, columns] += fall
-        count[rows, columns] += 1
-    return (total / count).astype(np.float32)
+    def odds(images: Iterable[NDArray[np.float32]]) -> NDArray[np.float64]:
+        waiting, found = iter(images), []
+        while lot := list(itertools.islice(waiting, at_once)):
+            found.append(infer(model, {"INPUT__0": np.stack(lot)})["OUTPUT__0"][:, -1])
+        probability = np.clip(np.concatenate(found).astype(np.float64), _CERTAIN, 1 - _CERTAIN)
+        told: NDArray[np.float64] = np.log(probability / (1 - probability))
+        return told
 
-
-def _places(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
-    """Squares that together cover every pixel: the last of a line ends where the image does."""
-    starts = [sorted({*range(0, side - PATCH, STEP), side - PATCH}) for side in shape]
-    for top in starts[0]:
-        for left in starts[1]:
-            yield slice(top, top + PATCH), slice(left, left + PATCH)
-
-
-def _log_odds(infer: Infer, model: ModelRef, images: NDArray[np.float32], at_once: int) -> NDArray[np.float64]:
-    """Of each of (N, Y, X)."""
-    lots = [images[start : start + at_once, None] for start in range(0, len(images), at_once)]
-    found = np.concatenate([infer(model, {"INPUT__0": np.ascontiguousarray(lot)})["OUTPUT__0"][:, -1] for lot in lots])
-    probability = np.clip(found.astype(np.float64), _CERTAIN, 1 - _CERTAIN)
-    odds: NDArray[np.float64] = np.log(probability / (1 - probability))
-    return odds
+    return occluding.occlusion(image[None], (PATCH, PATCH), (STEP, STEP), odds)
 
 
 def laid_back(values: NDArray[np.float32], shape: tuple[int, ...], square: tuple[float, float, float, float]) -> NDArray[np.float32]:
