@@ -41,7 +41,11 @@ def test_a_raw_folder_becomes_a_served_application(tmp_path: Path) -> None:
     typed(PAGE.typed(export), tmp_path)
     PAGE.followed("A raw folder of nnU-Net")
     run = tmp_path / "var" / "training" / "segmentation"
-    assert json.loads((run / "evaluation.json").read_text())["cases"] == {"train": 9, "validation": 1, "test": 2}
+    told = json.loads((run / "evaluation.json").read_text())
+    assert told["cases"] == {"train": 9, "validation": 1, "test": 2}
+    assert told["unsure"]["cases"] == 2
+    assert 0.5 < told["unsure"]["least AUC"] <= told["unsure"]["median AUC"] <= 1
+    assert (run / "card.html").read_text("utf-8").count("<title>axial, unsure</title>") == 2
     recipe = recipes.load("segmentation", run)
     held_out = recipe.sides(data, 0).test
     with closing(EmbeddedEngine(run / PACKED)) as engine:

@@ -77,11 +77,11 @@ def evaluate(
         told = record(under_test, outcome, reference.kinds, reference.watched, ranked)
         by_uid = {one.uid: one for one in found.series}
 
-        def seen(index: int) -> tuple[Volume, Sequence[Masks]]:
+        def seen(index: int) -> tuple[Volume, Sequence[Masks], None]:
             series = by_uid[outcome.compared[index].series]
             subject, said = analyse(series.files, series.uid)
             assert isinstance(subject, Volume), "masks lie on one"
-            return subject, reference.masks(series, subject, said)
+            return subject, reference.masks(series, subject, said), None
 
         drawn = isinstance(reference, Drawn)
         pictures = gallery.chosen([each["figures"][told["watched"]] for each in told["each"]], seen) if drawn else []

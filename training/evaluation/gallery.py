@@ -42,10 +42,12 @@ class Picture:
     maps: tuple[str, ...] = ()
 
 
-def chosen(values: Sequence[float | None], seen: "Callable[[int], tuple[Volume, Sequence[Masks]]]") -> list[Picture]:
+def chosen(
+    values: Sequence[float | None], seen: "Callable[[int], tuple[Volume, Sequence[Masks], NDArray[np.float32] | None]]"
+) -> list[Picture]:
     """The best two, the middle two and the worst two of the cases that have these values; each case once.
 
-    `seen` gives a case's volume and structures.
+    `seen` gives a case's volume and structures, and how unsure the network is of each voxel, 0 to 1, where that is known.
     """
     made = []
     for index, why in _ranked(values):
@@ -128,14 +130,17 @@ def _ranked(values: Sequence[float | None]) -> list[tuple[int, str]]:
     return sorted(found.items(), key=lambda each: (ranks.index(each[1]), order.index(each[0])))
 
 
-def planes(volume: "Volume", structures: Sequence[Masks]) -> tuple[Markup, ...]:
-    """One picture across each axis, where most of the truth is; the head up, the patient's right on the left."""
+def planes(volume: "Volume", structures: Sequence[Masks], unsure: NDArray[np.float32] | None = None) -> tuple[Markup, ...]:
+    """One picture across each axis, where most of the truth is; the head up, the patient's right on the left.
+
+    Where it is known how `unsure` the network is of each voxel, 0 to 1, there is another of each with that in colours, to the same scale.
+    """
     true = np.logical_or.reduce([masks.true for masks in structures])
     anywhere = true | np.logical_or.reduce([masks.found for masks in structures])
     aim = true if true.any() else anywhere
-    box = _box(anywhere, volume.spacing_mm)
+    box = around(anywhere, volume.spacing_mm)
     scale = _LARGEST_PX / max((side.stop - side.start) * step for side, step in zip(box, volume.spacing_mm, strict=True))
-    made = []
+    made, heated = [], []
     for axis in range(3):
         place = int(aim.sum(axis=tuple(other for other in range(3) if other != axis)).argmax())
         rows, columns = (other for other in range(3) if other != axis)
@@ -144,8 +149,11 @@ def planes(volume: "Volume", structures: Sequence[Masks]) -> tuple[Markup, ...]:
         down = -1 if volume.affine[2, rows] > abs(volume.affine[:2, rows]).max() else 1
         outlines = [(name, mask[cut][::down]) for masks in structures for name, mask in (("true", masks.true), ("found", masks.found))]
         kind = _PLANES[int(np.abs(volume.affine[:3, axis]).argmax())]
-        made.append(_plane(kind, volume.voxels[cut][::down], outlines, scale * volume.spacing_mm[rows], scale * volume.spacing_mm[columns]))
-    return tuple(made)
+        image, size = volume.voxels[cut][::down], (scale * volume.spacing_mm[rows], scale * volume.spacing_mm[columns])
+        made.append(_plane(kind, image, outlines, *size))
+        if unsure is not None:
+            heated.append(_plane(f"{kind}, unsure", image, outlines, *size, heat=unsure[cut][::down], full=1.0))
+    return (*made, *heated)
 
 
 def _plane(
@@ -155,9 +163,10 @@ def _plane(
     down_px: float,
     right_px: float,
     heat: NDArray[np.float32] | None = None,
+    full: float | None = None,
 ) -> Markup:
     rows, columns = image.shape
-    over = Markup("") if heat is None else _laid_over(heat)
+    over = Markup("") if heat is None else _laid_over(heat, full)
     drawn = over + Markup("").join(Markup('<path class="{}" d="{}"/>').format(name, outline(mask)) for name, mask in outlines if mask.any())
     return Markup(
         '<svg role="img" viewBox="0 0 {0} {1}" width="{2:.0f}" height="{3:.0f}" preserveAspectRatio="none"><title>{4}</title>'
@@ -190,11 +199,14 @@ def _png(image: NDArray[Any]) -> str:
     return base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def _laid_over(values: NDArray[np.float32]) -> Markup:
-    """Log odds as colours from dark red to nearly white, the more the less of what is below shows; what is negative is not drawn."""
+def _laid_over(values: NDArray[np.float32], full: float | None) -> Markup:
+    """As colours from dark red to nearly white, the more the less of what is below shows; what is negative is not drawn.
+
+    White is `full`, or of log odds the largest value.
+    """
     from PIL import Image
 
-    share = np.clip(values / max(float(values.max()), _LEAST_LOG_ODDS), 0, 1)
+    share = np.clip(values / (max(float(values.max()), _LEAST_LOG_ODDS) if full is None else full), 0, 1)
     rgb = [np.interp(share, _PLACES, channel) for channel in zip(*_HEAT, strict=True)]
     alpha = np.where(share < _FAINTEST, 0, 190 * np.sqrt(share))
     file = io.BytesIO()
@@ -205,7 +217,7 @@ def _laid_over(values: NDArray[np.float32]) -> Markup:
     )
 
 
-def _box(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> tuple[slice, ...]:
+def around(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> tuple[slice, ...]:
     """Where anything is, and some millimetres around it."""
     if not mask.any():
         return tuple(slice(0, side) for side in mask.shape)

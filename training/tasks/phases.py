@@ -164,13 +164,13 @@ class PhaseSegmenter(Recipe):
         }
 
     def _parts(self, application: Application, infer: Infer, cases: Sequence[Case], evaluation: Mapping[str, Any]) -> Parts:
-        def seen(index: int) -> tuple[Any, Sequence[Masks]]:
+        def seen(index: int) -> tuple[Any, Sequence[Masks], None]:
             labelled = cases[index].load()
             try:
                 found = _masks(application.analyse(labelled.phases, infer), labelled)
             except InputError:
                 found = np.zeros(labelled.labels.shape, dtype=np.bool_)
-            return labelled.phases.reference, [Masks(found=found[0], true=labelled.labels[0] > 0)]
+            return labelled.phases.reference, [Masks(found=found[0], true=labelled.labels[0] > 0)], None
 
         return Parts(
             kinds_note="A case of which the application says nothing has a Dice of 0 and no ejection fraction; it is counted as declined.",

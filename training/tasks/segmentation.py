@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from inference.applications.accept import check
 from inference.applications.port import Infer
 from inference.applications.serving import as_served
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import NotFinite
+from inference.engines.port import ModelRef
 from inference.engines.repository import Repository
 from inference.engines.serving import resolved
 from inference.errors import InputError
@@ -25,6 +27,7 @@ from training.data.cases import Case, Labelled, Split
 from training.errors import UnfitData
 from training.evaluation import gallery
 from training.evaluation.bootstrap import INTERVAL, RESAMPLES, SEED
+from training.evaluation.classification import auc
 from training.evaluation.figures import of_structures
 from training.evaluation.kept import Kept, Row, kept
 from training.evaluation.page import Gallery, Parts, write_page
@@ -44,6 +47,11 @@ BEGUN = "evaluating.jsonl"
 _OUTLINES = Markup(
     '<span class="key true"></span>true outline <span class="key found"></span>found outline; where they agree, both are drawn over each '
     "other. By {}."
+)
+_COLOURS = Markup(
+    " In colours how unsure the network is: the entropy of the probabilities that decide, from 0 to the largest there can be (white). "
+    "Within 8 mm of the outlines it tells wrong voxels from right ones, in {} of these cases, with an area under the ROC curve of "
+    "{:.2f} in the middle and {:.2f} at the least; where a network is sure, it may be wrong all the same."
 )
 
 
@@ -68,6 +76,8 @@ class Segmenter(Recipe):
         The structures of one case by name, found and true, for distances between surfaces, volumes and pictures.
     baseline
         The mean shape of the training labels, where every example is one window.
+    entropies
+        How unsure a model is of each voxel of a subject, (Z, Y, X), 0 to 1; None: its application gives decided masks alone.
     """
 
     task = "segmentation"
@@ -75,6 +85,7 @@ class Segmenter(Recipe):
     score: Callable[[Findings, Labelled], Mapping[str, float]]
     structures: Callable[[Findings, Labelled], Mapping[str, Masks]]
     baseline: Baseline = MEAN_SHAPE
+    entropies: Callable[[ModelRef, Any, Infer], NDArray[np.float32]] | None = None
 
     def fit(self, sides: Split, run: Path, schedule: Schedule, ranks: Ranks, progress: Progress) -> Outcome:
         # whatever is found where nothing is, no figure says how well
@@ -112,8 +123,9 @@ class Segmenter(Recipe):
             evaluation = record(
                 self, sides, identity | {"run": model.source}, self.baseline.name, *_scored(self, sides, asked, options.disturbed)
             )
+            parts = _parts(self, sides.test, evaluation, asked)
             # the page first: a record that is there has its page
-            evaluation["card_sha256"] = write_page(run, evaluation, _parts(self, sides.test, evaluation, asked))
+            evaluation["card_sha256"] = write_page(run, evaluation, parts)
             save_json(run / EVALUATION, evaluation)
         return evaluation
 
@@ -136,22 +148,37 @@ class _Asked:
     step: Step
 
 
-def _parts(recipe: Segmenter, cases: Sequence[Case], evaluation: Mapping[str, Any], asked: _Asked) -> Parts:
-    """The pictures of some cases, and what their outlines mean."""
+def _parts(recipe: Segmenter, cases: Sequence[Case], evaluation: dict[str, Any], asked: _Asked) -> Parts:
+    """The pictures of some cases, and what their outlines and colours mean; the record gets how well entropy told their wrong voxels."""
     application = as_served(recipe.application, asked.repository)
+    model = resolved((recipe.model,), asked.repository)[recipe.model]
+    areas: list[float] = []
 
-    def seen(case: Case) -> tuple[Volume, Sequence[Masks]]:
+    def seen(case: Case) -> tuple[Volume, Sequence[Masks], NDArray[np.float32] | None]:
         labelled = case.load()
-        return labelled.volume, list(recipe.structures(application.analyse(labelled.subject, asked.infer), labelled).values())
+        structures = list(recipe.structures(application.analyse(labelled.subject, asked.infer), labelled).values())
+        if recipe.entropies is None:
+            return labelled.volume, structures, None
+        unsure = recipe.entropies(model, labelled.subject, asked.infer)
+        areas.append(_telling(unsure, structures, labelled.volume.spacing_mm))
+        return labelled.volume, structures, unsure
 
+    pictures = gallery.chosen([each["figures"][recipe.watched] for each in evaluation["each"]], lambda index: seen(cases[index]))
+    note = _OUTLINES.format(recipe.watched)
+    if told := [area for area in areas if not np.isnan(area)]:
+        evaluation["unsure"] = {"cases": len(told), "median AUC": float(np.median(told)), "least AUC": min(told)}
+        note += _COLOURS.format(len(told), float(np.median(told)), min(told))
     return Parts(
         kinds_note="A case in which the structure was not found has no distance and is not among its cases; its Dice is 0.",
-        gallery=Gallery(
-            title="Best, middle and worst cases",
-            note=_OUTLINES.format(recipe.watched),
-            pictures=gallery.chosen([each["figures"][recipe.watched] for each in evaluation["each"]], lambda index: seen(cases[index])),
-        ),
+        gallery=Gallery(title="Best, middle and worst cases", note=note, pictures=pictures),
     )
+
+
+def _telling(unsure: NDArray[np.float32], structures: Sequence[Masks], spacing_mm: tuple[float, float, float]) -> float:
+    """How often a wrong voxel has more entropy than a right one, near the structures: far away every network is right and sure."""
+    wrong = np.logical_or.reduce([masks.found != masks.true for masks in structures])
+    near = gallery.around(np.logical_or.reduce([masks.found | masks.true for masks in structures]), spacing_mm)
+    return auc(unsure[near].ravel().astype(np.float64), wrong[near].ravel())
 
 
 def _packed(recipe: Segmenter, sides: Split, run: Path) -> Model:

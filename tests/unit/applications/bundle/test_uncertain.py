@@ -1,0 +1,81 @@
+"""How unsure a network is of each voxel: entropy by hand, and of an application's own probabilities on its own grid."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inference import codes
+from inference.applications.bundle.finish import Activation, Decision, Return
+from inference.applications.bundle.inferer import Whole
+from inference.applications.bundle.manifest import BundleManifest, Structure, masks
+from inference.applications.bundle.steps import Spacing
+from inference.applications.bundle.uncertain import entropies, entropy
+from inference.applications.port import Accepts, ModelRef
+from inference.imaging.volume import SliceSource, Volume
+
+MODEL = ModelRef(name="own", version=1)
+MANIFEST = BundleManifest(
+    name="own",
+    version="1.0.0",
+    title="Own",
+    accepts=Accepts(modality=("CT",)),
+    model=MODEL,
+    input="INPUT__0",
+    output="OUTPUT__0",
+    channels=2,
+    prepare=(Spacing(pixdim=(0.0, 0.0, 2.0), mode="bilinear"),),
+    inferer=Whole(),
+    finish=(Activation(softmax=True), Return(nearest=False), Decision()),
+    structures=(
+        Structure(channel=1, label="lesion", type=codes.LESION, category=codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE, rgb=(200, 60, 60)),
+    ),
+)
+
+
+class Steps:
+    """An `Infer` whose second logit is what it sees, and its first one 0; it keeps the shapes."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __call__(self, model: ModelRef, tensors: Any, /) -> dict[str, NDArray[Any]]:
+        seen = tensors["INPUT__0"]
+        self.shapes.append(seen.shape)
+        return {"OUTPUT__0": np.concatenate([np.zeros_like(seen), seen], axis=1)}
+
+    def at_once(self, model: ModelRef) -> int:
+        return 1
+
+    def call_of(self, model: ModelRef) -> None:
+        return None
+
+
+def test_entropy_is_a_share_of_the_largest() -> None:
+    """By hand: 1 where all are as likely, 0 where one is certain, half a bit and more between; of channels of their own the least sure."""
+    p = np.array([[1 / 3, 1.0, 0.5], [1 / 3, 0.0, 0.5], [1 / 3, 0.0, 0.0]], dtype=np.float32)
+    assert entropy(p, exclusive=True) == pytest.approx([1, 0, np.log(2) / np.log(3)], abs=1e-6)
+    assert entropy(np.array([[0.0, 0.5], [0.11, 1.0]], dtype=np.float32), exclusive=False) == pytest.approx([0.49992, 1], abs=1e-4)
+
+
+def test_it_lies_on_the_series_own_grid_and_is_largest_where_the_decision_turns() -> None:
+    """A ramp over columns of 1 mm, seen in columns of 2 mm: where the two channels are as likely, the mask begins and entropy is 1; it
+    falls to both sides, as the logarithm of the odds says."""
+    ramp = np.linspace(-4, 4, 17, dtype=np.float32)
+    source = tuple(SliceSource(sop_instance_uid=f"1.{z}", sop_class_uid="1.2.840.10008.5.1.4.1.1.2") for z in range(3))
+    affine = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
+    uids: dict[str, Any] = {"study_instance_uid": "1", "series_instance_uid": "1.2", "frame_of_reference_uid": "1.3"}
+    volume = Volume(voxels=np.tile(ramp, (3, 4, 1)), affine=affine, sources=source, modality="CT", **uids)
+    network = Steps()
+    found, marked = entropies(MANIFEST, MODEL, volume, network), masks(MANIFEST, volume, network)
+    assert {shape[-1] for shape in network.shapes} == {9}
+    assert found.shape == marked.shape == volume.voxels.shape
+    line = found[1, 2]
+    assert line.argmax() == 8
+    assert line[8] == pytest.approx(1, abs=1e-3)
+    assert (np.diff(line)[:7] > 0).all()
+    assert (np.diff(line)[9:] < 0).all()
+    assert np.flatnonzero(np.diff(marked[1, 2].astype(int)))[0] in (7, 8)
+    p = 1 / (1 + np.exp(-4.0))
+    assert line[16] == pytest.approx(-(p * np.log2(p) + (1 - p) * np.log2(1 - p)), abs=1e-3)
