@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 VERSION = "3.13.2"
+SMALL = (800, 520)
+"""A window in which all that is drawn takes a quarter of the pixels, and so of the processor's time, of what a reader's window has."""
+WITH_PANEL = (1120, 520)
+"""The same beside the panel of measurements, which opens at the right."""
 _PATIENCE_S = 180
 """For one step: it draws on the processors that other tests' nodes compute with."""
 _GRAPHICS = [
@@ -55,10 +59,10 @@ def dist() -> Path:
 class Viewer:
     """OHIF beside an archive, as a context manager. `said` collects what the browser's console complained about."""
 
-    def __init__(self, archive: str, *, width: int = 1400, height: int = 900) -> None:
+    def __init__(self, archive: str, *, size: tuple[int, int] = (1400, 900)) -> None:
         self._root = dist().resolve()
         self._archive = archive
-        self._size = {"width": width, "height": height}
+        self._size = size
         self.said: list[str] = []
         self._stack = contextlib.ExitStack()
 
@@ -66,7 +70,7 @@ class Viewer:
         with contextlib.ExitStack() as stack:
             self._server = stack.enter_context(served(self._root, self._archive))
             # one for all studies: who opens one behind the other in it compiles the viewer's scripts once
-            context = stack.enter_context(chromium(_GRAPHICS)).new_context(viewport=self._size)  # type: ignore[arg-type]
+            context = stack.enter_context(chromium(_GRAPHICS)).new_context()
             page = self._page = context.new_page()
             page.set_default_timeout(1000 * _PATIENCE_S)
             page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
@@ -79,8 +83,10 @@ class Viewer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
 
-    def open(self, study_uid: str, *, timeout_s: float = _PATIENCE_S) -> "Opened":
-        """Open a study, in place of the one before, and wait until its first image is drawn."""
+    def open(self, study_uid: str, *, size: tuple[int, int] | None = None, timeout_s: float = _PATIENCE_S) -> "Opened":
+        """Open a study, in place of the one before, in a window of the viewer's size or another; wait until its first image is drawn."""
+        width, height = size or self._size
+        self._page.set_viewport_size({"width": width, "height": height})
         self._page.goto(f"{self._server}/viewer?StudyInstanceUIDs={study_uid}", wait_until="domcontentloaded")
         self._opened.wait_for_image(timeout_s)
         return self._opened

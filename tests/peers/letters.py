@@ -160,8 +160,8 @@ def framed(picture: NDArray[np.uint8]) -> float:
     lit, marks = bright(picture), drawn(middle(picture))
     rows, columns = np.argwhere(lit).T
     top, bottom, left, right = rows.min(), rows.max(), columns.min(), columns.max()
-    # half a pixel of the images on the screen
-    near = 6
+    # half a pixel of the images on the screen, which are as large as they can be there
+    near = round(min(picture.shape[0] / SHAPE[1], picture.shape[1] / SHAPE[2]) / 2)
     along = [
         marks[top - near : top + near + 1, left:right].any(axis=0),
         marks[bottom - near : bottom + near + 1, left:right].any(axis=0),

@@ -17,7 +17,7 @@ from inference.findings import Box, Findings, Location, Measurement, Quality
 from inference.imaging.write_series import write_series
 from node.results.port import Encoding
 from tests.lab.loopback import free_port
-from tests.lab.ohif import Viewer
+from tests.lab.ohif import WITH_PANEL, Viewer
 from tests.lab.orthanc import Orthanc
 from tests.lab.program import wait_until
 from tests.results import images, made
@@ -106,7 +106,7 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 @pytest.fixture(scope="module")
 def viewer(pacs: Orthanc) -> Iterator[Viewer]:
     """One browser."""
-    with Viewer(pacs.url) as running:
+    with Viewer(pacs.url, size=WITH_PANEL) as running:
         yield running
 
 

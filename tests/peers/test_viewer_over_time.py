@@ -8,7 +8,7 @@ from pydicom import dcmread
 
 from tests.lab import cine
 from tests.lab.loopback import free_port
-from tests.lab.ohif import Viewer
+from tests.lab.ohif import SMALL, Viewer
 from tests.lab.orthanc import Orthanc
 from tests.peers.letters import coloured
 from tests.results.test_over_time import results
@@ -24,7 +24,7 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 
 @pytest.fixture(scope="module")
 def viewer(pacs: Orthanc) -> Iterator[Viewer]:
-    with Viewer(pacs.url) as running:
+    with Viewer(pacs.url, size=SMALL) as running:
         yield running
 
 

@@ -16,7 +16,7 @@ from node.results.encode import encode
 from tests.lab import source
 from tests.lab.loopback import free_port
 from tests.lab.needs import data
-from tests.lab.ohif import Viewer
+from tests.lab.ohif import SMALL, WITH_PANEL, Viewer
 from tests.lab.orthanc import Orthanc
 from tests.lab.series import unpacked
 from tests.peers.letters import (
@@ -54,7 +54,7 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 @pytest.fixture(scope="module")
 def viewer(pacs: Orthanc) -> Iterator[Viewer]:
     """One browser."""
-    with Viewer(pacs.url) as running:
+    with Viewer(pacs.url, size=SMALL) as running:
         yield running
 
 
@@ -76,42 +76,43 @@ def test_the_overlay_lies_on_what_was_found(name: str, pacs: Orthanc, viewer: Vi
     assert viewer.said[said:] == []
 
 
-@pytest.mark.parametrize("spoilt", ["shifted by four columns", "mirrored", "one slice further"])
-def test_an_overlay_that_lies_elsewhere_is_seen(spoilt: str, pacs: Orthanc, viewer: Viewer, folder: Callable[[], Path]) -> None:
-    """The check can fail: masks that are wrong by little cover less than they must."""
+def test_an_overlay_that_lies_elsewhere_is_seen(pacs: Orthanc, viewer: Viewer, folder: Callable[[], Path]) -> None:
+    """The check can fail: where the mask is wrong by little it covers less than it must, on each such slice, and on no other."""
     mask = letter()
-    wrong = {
-        "shifted by four columns": np.roll(mask, 4, axis=2),
-        "mirrored": mask[:, :, ::-1],
-        "one slice further": np.roll(mask, 1, axis=0),
-    }
+    wrong = mask.copy()
+    # as if one slice further
+    wrong[3], wrong[4] = mask[4], mask[3]
+    wrong[7] = np.roll(mask[7], 4, axis=1)
+    wrong[9] = mask[9, :, ::-1]
     files, volume = study(folder(), mask, SERIES["axial"])
-    shown = Shown(pacs, files, made.measured(made.segment("letter", wrong[spoilt]), affine=SERIES["axial"]), volume)
+    assert volume.affine[2, 0] > 0, "slice 7 of the volume is slice 7 of the letter"
+    shown = Shown(pacs, files, made.measured(made.segment("letter", wrong), affine=SERIES["axial"]), volume)
     shown.store(Kind.SEG)
-    assert min(fits(viewer, shown.study, (3, 4, 11, 12) if spoilt == "one slice further" else (8,))) < 0.9
+    # the viewer counts them from the other end
+    seen = fits(viewer, shown.study, tuple(15 - index for index in (3, 4, 7, 8, 9)))
+    assert [covered > 0.9 for covered in seen] == [False, False, False, True, False]
 
 
 def test_frames_of_no_whole_bytes_need_a_byte_a_pixel(pacs: Orthanc, viewer: Viewer, folder: Callable[[], Path]) -> None:
     """71 x 63 pixels are 559 bytes and a bit. The frames of a BINARY segmentation follow each other bit by bit (PS3.5 8.1.1); Orthanc 1.10
     cannot cut them apart for the viewer, and says so. The viewer then reads all of it, the first pixel of a byte from its highest bit, and
-    scatters the edges. What the profile for viewers asks for, a byte a pixel, is shown where it belongs; so is a label map."""
+    scatters the edges. A label map has a byte a pixel and is shown where it belongs; so is what the profile for viewers asks for (below)."""
     mask = letter()[:, :71, :63]
     files, volume = study(folder(), letter(), SERIES["axial"], cut=(slice(None), slice(71), slice(63)))
     found = made.measured(made.segment("letter", mask), affine=SERIES["axial"])
-    shown = Shown(pacs, files, found, volume, profiles=(VIEWER, LABEL_MAP))
+    shown = Shown(pacs, files, found, volume, profiles=(LABEL_MAP,))
     masks = {one.form: one for one in shown.objects if one.kind is Kind.SEG}
-    binary, others = masks[Form.BINARY], (masks[Form.FRACTIONAL], masks[Form.LABELMAP])
+    binary, labels = masks[Form.BINARY], masks[Form.LABELMAP]
     identifier = pacs.post_instance(binary.data)
     series = f"/dicom-web/studies/{shown.study}/series/{binary.series_instance_uid}"
     with pytest.raises(AssertionError, match="400"):
         pacs.call("GET", f"{series}/instances/{binary.sop_instance_uid}/frames/2")
     assert min(fits(viewer, shown.study)) < 0.9
-    for other in others:
-        pacs.call("DELETE", f"/instances/{identifier}")
-        identifier = pacs.post_instance(other.data)
-        said = len(viewer.said)
-        assert min(fits(viewer, shown.study)) > 0.9, other.form
-        assert viewer.said[said:] == []
+    pacs.call("DELETE", f"/instances/{identifier}")
+    pacs.post_instance(labels.data)
+    said = len(viewer.said)
+    assert min(fits(viewer, shown.study)) > 0.9
+    assert viewer.said[said:] == []
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(71, 63), (67, 62)], ids=["an odd number of pixels", "an even number of pixels"])
@@ -129,7 +130,9 @@ def test_the_profile_for_viewers_shows_masks_of_any_grid_in_place(
     shown = Shown(pacs, files, found, volume, profiles=(VIEWER,))
     assert {each.form for each in shown.objects if each.kind is Kind.SEG} == {Form.BINARY, VIEWER.form}
     shown.store(Kind.SEG, form=VIEWER.form)
+    said = len(viewer.said)
     assert min(fits(viewer, shown.study)) > 0.9
+    assert viewer.said[said:] == []
 
 
 def test_two_that_overlap_are_both_shown(pacs: Orthanc, viewer: Viewer, folder: Callable[[], Path]) -> None:
@@ -153,8 +156,8 @@ def test_two_that_overlap_are_both_shown(pacs: Orthanc, viewer: Viewer, folder: 
     red, blue = hues[..., 0] - hues[..., 2] > 24, hues[..., 2] - hues[..., 0] > 24
     rows, columns = np.argwhere(lit).T
     corner = rows.max() - (rows.max() - rows.min()) * 2 // 7
-    assert (red & (np.arange(len(red))[:, None] < corner)).sum() > 500, "the upright is red above the foot"
-    assert (blue & (np.arange(red.shape[1]) > (columns.min() + columns.max()) // 2)).sum() > 500, "the foot is blue beyond the upright"
+    assert (red & (np.arange(len(red))[:, None] < corner)).sum() > 130, "the upright is red above the foot"
+    assert (blue & (np.arange(red.shape[1]) > (columns.min() + columns.max()) // 2)).sum() > 130, "the foot is blue beyond the upright"
 
 
 def test_a_label_map_has_its_own_colours(pacs: Orthanc, viewer: Viewer, folder: Callable[[], Path]) -> None:
@@ -176,8 +179,8 @@ def test_a_label_map_has_its_own_colours(pacs: Orthanc, viewer: Viewer, folder: 
     hues = middle(picture).astype(np.int16)
     red, blue = hues[..., 0] - hues[..., 2] > 24, hues[..., 2] - hues[..., 0] > 24
     across = np.arange(red.shape[1])[None] * np.ones_like(red, dtype=int)
-    assert red.sum() > 2_000
-    assert blue.sum() > 2_000
+    assert red.sum() > 500
+    assert blue.sum() > 500
     assert across[red].max() <= across[blue].min() + 4, "red is the upright at the left, blue the foot at the right"
 
 
@@ -199,7 +202,7 @@ def test_the_overlay_of_a_real_sagittal_head_lies_on_the_head(pacs: Orthanc, vie
         for index, before in pictures.items():
             overlay = coloured(opened.slice(index))
             # the head's edge is soft: brighter than a tenth of white is head, but for the dark in its middle
-            assert overlay.sum() > 20_000
+            assert overlay.sum() > 5_000
             assert (before[overlay] > 12).mean() > 0.8
             assert (before[~overlay] <= 12).mean() > 0.9
 
@@ -217,7 +220,7 @@ def test_detections_are_measurements_where_they_were_found(
     assert volume.affine[2, 0] > 0, "slice 7 of the volume is slice 7 of the letter"
     shown = Shown(pacs, files, places(box), volume)
     shown.store(Kind.DETECTIONS)
-    with viewer.open(shown.study) as opened:
+    with viewer.open(shown.study, size=WITH_PANEL) as opened:
         opened.show_series("detections")
         rows = opened.measurements(2)
         assert len(rows) == 2
@@ -250,7 +253,7 @@ def test_a_report_about_what_the_viewer_does_not_hold_shows_no_measurement(
         report.walk(exchange)
 
     shown.store(Kind.DETECTIONS, change=elsewhere)
-    with viewer.open(shown.study) as opened:
+    with viewer.open(shown.study, size=WITH_PANEL) as opened:
         opened.show_series("detections")
         opened.page.locator("[data-cy='trackedMeasurements-btn']").click()
         # the report has come in place of the images, and none of them with it
@@ -287,7 +290,7 @@ def test_the_summary_page_opens(pacs: Orthanc, viewer: Viewer, folder: Callable[
     shown.store(Kind.SC)
     with viewer.open(shown.study) as opened:
         opened.show_series("page")
-        opened.wait_for_overlay(1_000)
+        opened.wait_for_overlay(250)
         assert len(np.unique(opened.still()[..., 0])) > 60
 
 
@@ -320,7 +323,7 @@ def test_a_map_opens_over_the_images(pacs: Orthanc, viewer: Viewer, folder: Call
     with viewer.open(shown.study) as opened:
         lit = {index: bright(opened.slice(index)) for index in (5, 8)}
         opened.show_series("letter map")
-        opened.wait_for_overlay(2_000)
+        opened.wait_for_overlay(500)
         opened.still()
         for index, seen in lit.items():
             assert dice(seen, coloured(opened.slice(index))) > 0.9
@@ -338,5 +341,5 @@ def test_what_moved_an_answer_opens_as_a_picture(pacs: Orthanc, viewer: Viewer, 
     with viewer.open(str(case.encoding.subject.study_instance_uid)) as opened:
         opened.wait_for_image(60)
         opened.show_series("explanation, no location")
-        opened.wait_for_overlay(1_000)
+        opened.wait_for_overlay(250)
         assert len(np.unique(opened.still()[..., 0])) > 60
