@@ -3,11 +3,11 @@ for is measured in the browser (borders, targets, focus, reflow)."""
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -19,14 +19,13 @@ from node.domain.config_revision import ConfigRevision
 from node.journal.port import Pausable
 from node.settings.console import Console
 from tests.lab.axe import script
-from tests.lab.browser import chromium
 from tests.lab.loopback import free_port
 from tests.unit.cli.conftest import CONFIG, HEAD, REFUSED, Hospital, empty, hospital, place
 from tests.unit.console import imaged
 from tests.unit.console.conftest import PASSWORD, served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 __all__ = ["empty", "hospital", "place"]
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(900)]
@@ -60,6 +59,8 @@ _PAGES = (
     "/upload",
 )
 _LAB = Path(__file__).parents[1] / "lab"
+_LOOKS: Sequence[tuple[int, Literal["light", "dark"]]] = ((2560, "light"), (1280, "dark"), (400, "dark"), (320, "light"))
+"""Widths and colours. The last is that in which pages are loaded and pressed."""
 
 
 @pytest.fixture
@@ -106,13 +107,13 @@ def _with_a_provider(folder: Path) -> Console:
 
 
 @contextmanager
-def _desk(address: str, width: int, scheme: Any) -> Iterator["Page"]:
-    """A page behind the login."""
+def _desk(browser: "Browser", address: str, width: int, scheme: Literal["light", "dark"]) -> Iterator["Page"]:
+    """The page of the login, in a profile of its own."""
     from playwright.sync_api import expect
 
     expect.set_options(timeout=_PATIENT_MS)
-    with chromium() as browser:
-        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    with browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme) as context:
+        page = context.new_page()
         page.set_default_timeout(_PATIENT_MS)
         page.goto(f"{address}/login")
         yield page
@@ -134,25 +135,28 @@ def _wait_until_renewed(page: "Page", part: str) -> None:
     expect(page.locator(f"#{part}:not([data-before])")).to_have_count(1)
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(2560, "light"), (1280, "dark"), (400, "dark"), (320, "light")])
-def test_no_page_keeps_anybody_out(address: str, width: int, scheme: str) -> None:
-    """axe-core finds nothing; borders of what is pressed or filled in are 3:1, targets 24 px, no page is wider than its window, which is
-    320 px at the least (WCAG 1.4.10: 1,280 at 400 %). Where HILUM_PICTURES names a folder, a picture of each is left there, for people to
-    look at."""
+def test_no_page_keeps_anybody_out(browser: "Browser", address: str) -> None:
+    """axe-core finds nothing, in light and dark, wide and narrow; borders of what is pressed or filled in are 3:1, targets 24 px, no page
+    is wider than its window, which is 320 px at the least (WCAG 1.4.10: 1,280 at 400 %). Where HILUM_PICTURES names a folder, a picture of
+    each is left there, for people to look at."""
     where, *with_pixels = address.split()
     check, measured = script(), (_LAB / "measured.js").read_text(encoding="utf-8")
     found: list[str] = []
-    with _desk(where, width, scheme) as page:
+    with _desk(browser, where, *_LOOKS[-1]) as page:
 
         def look(path: str) -> None:
             page.wait_for_timeout(400)
-            if pictures := os.environ.get("HILUM_PICTURES"):
-                name = re.sub(r"[^a-z0-9]+", "-", path.removeprefix(where)).strip("-") or "start"
-                page.screenshot(path=Path(pictures) / f"{name}-{width}-{scheme}.png", full_page=True)
             page.evaluate(check)
-            for one in page.evaluate(_VIOLATIONS, list(_RULES)):
-                found.extend(f"{path}: {one['id']}: {node['html'][:150]}" for node in one["nodes"][:4])
-            found.extend(f"{path}: {one}" for one in page.evaluate(measured))
+            for width, scheme in _LOOKS:
+                page.set_viewport_size({"width": width, "height": 800})
+                page.emulate_media(color_scheme=scheme)
+                at = f"{path} {width} {scheme}"
+                if pictures := os.environ.get("HILUM_PICTURES"):
+                    name = re.sub(r"[^a-z0-9]+", "-", at.removeprefix(where)).strip("-")
+                    page.screenshot(path=Path(pictures) / f"{name}.png", full_page=True)
+                for one in page.evaluate(_VIOLATIONS, list(_RULES)):
+                    found.extend(f"{at}: {one['id']}: {node['html'][:150]}" for node in one["nodes"][:4])
+                found.extend(f"{at}: {one}" for one in page.evaluate(measured))
 
         look("/login")
         page.fill("[name=name]", "nobody")
@@ -185,13 +189,13 @@ def test_no_page_keeps_anybody_out(address: str, width: int, scheme: str) -> Non
     assert found == []
 
 
-def test_a_page_is_gone_through_by_keyboard(address: str) -> None:
+def test_a_page_is_gone_through_by_keyboard(browser: "Browser", address: str) -> None:
     """The first Tab leads past the navigation; what has the focus is outlined, and not under the bar at the top; G P leads to what is
     parked, unless somebody has turned such keys off."""
     from playwright.sync_api import expect
 
     where, focus = address.split()[0], (_LAB / "focus.js").read_text(encoding="utf-8")
-    with _desk(where, 1280, "light") as page:
+    with _desk(browser, where, 1280, "light") as page:
         _log_in(page)
         page.goto(f"{where}/parked")
         page.keyboard.press("Tab")
@@ -219,14 +223,14 @@ def test_a_page_is_gone_through_by_keyboard(address: str) -> None:
         expect(page).to_have_url(f"{where}/parked")
 
 
-def test_a_telephone_has_the_pages_behind_a_button(address: str) -> None:
+def test_a_telephone_has_the_pages_behind_a_button(browser: "Browser", address: str) -> None:
     """One line instead of a third of the screen, with how much there is to look at; by keyboard, too, and Esc leads back, but not out of
     what the page itself has; who stands on one of the pages stays there when they are renewed; axe-core finds nothing in what it opens. A
     wide window has no such button, and neither has one without scripts, where the pages stand there."""
     from playwright.sync_api import expect
 
     where = address.split()[0]
-    with _desk(where, 360, "dark") as page:
+    with _desk(browser, where, 360, "dark") as page:
         _log_in(page)
         menu, pages = page.locator("#menu"), page.locator("nav")
         expect(menu).to_have_attribute("aria-expanded", "false")
@@ -262,13 +266,13 @@ def test_a_telephone_has_the_pages_behind_a_button(address: str) -> None:
         expect(pages).to_be_visible()
 
 
-def test_what_a_drag_does_buttons_do_too(address: str) -> None:
+def test_what_a_drag_does_buttons_do_too(browser: "Browser", address: str) -> None:
     """WCAG 2.5.7: the viewer's images are enlarged, moved and brightened by a drag, and each of it by a button; what the pixel under the
     pointer is worth is said."""
     from playwright.sync_api import expect
 
     where, _, series = address.split()
-    with _desk(where, 1280, "light") as page:
+    with _desk(browser, where, 1280, "light") as page:
         _log_in(page)
         page.goto(f"{where}{series}")
         page.wait_for_function("() => document.querySelector('.layers .base')?.naturalWidth > 0")
@@ -315,11 +319,11 @@ def test_what_a_drag_does_buttons_do_too(address: str) -> None:
         expect(viewer).to_contain_text(re.compile(r"-?\d+ at column \d+, row \d+"))
 
 
-def test_a_password_need_be_neither_remembered_nor_typed(address: str) -> None:
+def test_a_password_need_be_neither_remembered_nor_typed(browser: "Browser", address: str) -> None:
     """WCAG 3.3.8: what keeps passwords may fill them in and may be pasted from, at the login and where passwords are chosen."""
     where = address.split()[0]
     taken = "(field) => field.dispatchEvent(new ClipboardEvent('paste', {bubbles: true, cancelable: true}))"
-    with _desk(where, 1280, "light") as page:
+    with _desk(browser, where, 1280, "light") as page:
 
         def fields() -> list[tuple[str | None, bool]]:
             found = page.locator("input[name=name], input[type=password]").all()
@@ -333,12 +337,12 @@ def test_a_password_need_be_neither_remembered_nor_typed(address: str) -> None:
         assert set(passwords) == {("new-password", True)}
 
 
-def test_what_changes_something_asks_before(address: str, hospital: Hospital) -> None:
+def test_what_changes_something_asks_before(browser: "Browser", address: str, hospital: Hospital) -> None:
     """No leaves it as it is, Yes does it, though the page has renewed itself meanwhile."""
     from playwright.sync_api import expect
 
     where = address.split()[0]
-    with _desk(where, 400, "light") as page:
+    with _desk(browser, where, 400, "light") as page:
         _log_in(page)
         page.goto(f"{where}/")
         resume = page.get_by_role("button", name="Resume")

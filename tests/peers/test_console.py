@@ -16,13 +16,12 @@ from pydicom import dcmread
 from node.blobs.folder import FolderBlobs
 from node.console.access import password_hash
 from node.domain.account import Account, KeyKind, Role
-from tests.lab.browser import chromium
 from tests.unit.cli.conftest import CONFIG, HEAD, TILTED, Hospital, empty, hospital, place
 from tests.unit.console import imaged
 from tests.unit.console.imaged import DEPTH
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 __all__ = ["empty", "hospital", "place"]
 pytestmark = [pytest.mark.slow, pytest.mark.peers]
@@ -48,12 +47,12 @@ def address(hospital: Hospital, place: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _logged_in(address: str) -> Iterator[tuple["Page", list[str]]]:
+def _logged_in(browser: "Browser", address: str) -> Iterator[tuple["Page", list[str]]]:
     """A browser's page behind the login, and what the browser complains of; nothing may be fetched from another host."""
     from playwright.sync_api import expect
 
-    with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    with browser.new_context(viewport={"width": 1600, "height": 1000}) as context:
+        page = context.new_page()
         page.set_default_timeout(PATIENT_MS)
         expect.set_options(timeout=PATIENT_MS)
         fetched: list[str] = []
@@ -77,11 +76,11 @@ def _log_in(page: "Page") -> None:
     page.click("button.main")
 
 
-def test_an_operator_reads_why_and_retries(address: str, hospital: Hospital) -> None:
+def test_an_operator_reads_why_and_retries(browser: "Browser", address: str, hospital: Hospital) -> None:
     """The queue changes by itself when the journal does; nothing is fetched from another host, and the browser has no complaint."""
     from playwright.sync_api import expect
 
-    with _logged_in(address) as (page, said):
+    with _logged_in(browser, address) as (page, said):
         page.click("nav >> text=Queue")
         person = page.locator(".tiles div").last.locator("dd")
         expect(person).to_have_text("2")
@@ -106,12 +105,12 @@ def test_an_operator_reads_why_and_retries(address: str, hospital: Hospital) -> 
     assert said == []
 
 
-def test_who_types_before_the_page_listens_is_answered(address: str) -> None:
+def test_who_types_before_the_page_listens_is_answered(browser: "Browser", address: str) -> None:
     """On a slow machine a name may be typed before the scripts are there."""
     from playwright.sync_api import Route, expect
 
     held: list[Route] = []
-    with _logged_in(address) as (page, said):
+    with _logged_in(browser, address) as (page, said):
         expect(page.locator("nav >> text=Studies")).to_be_visible()
         page.wait_for_load_state()
         page.route("**/htmx.min.js", lambda route: held.append(route))
@@ -126,13 +125,13 @@ def test_who_types_before_the_page_listens_is_answered(address: str) -> None:
     assert said == []
 
 
-def test_a_session_that_ends_in_mid_edit_keeps_the_edit(address: str, hospital: Hospital, place: Path) -> None:
+def test_a_session_that_ends_in_mid_edit_keeps_the_edit(browser: "Browser", address: str, hospital: Hospital, place: Path) -> None:
     """*Check* leads to the login then; whoever logs in again finds what was edited, and is told that it is not the file's, and that the
     file is another one by now."""
     from playwright.sync_api import expect
 
     accounts = hospital.journal.accounts
-    with _logged_in(address) as (page, said):
+    with _logged_in(browser, address) as (page, said):
         page.click("nav >> text=Routes")
         editor, check = page.get_by_label("The routes, as YAML"), page.get_by_role("button", name="Check")
         expect(check).to_be_enabled()
@@ -157,7 +156,7 @@ def test_a_session_that_ends_in_mid_edit_keeps_the_edit(address: str, hospital: 
     assert [one for one in said if not one.startswith("Autofocus processing was blocked")] == []
 
 
-def test_slices_are_scrolled_with_their_masks(address: str, hospital: Hospital, tmp_path: Path) -> None:
+def test_slices_are_scrolled_with_their_masks(browser: "Browser", address: str, hospital: Hospital, tmp_path: Path) -> None:
     """By keys, by the wheel and by the slider; a mask is shown with its own slice alone, as opaque as asked; what is broken says why."""
     from playwright.sync_api import expect
 
@@ -165,7 +164,7 @@ def test_slices_are_scrolled_with_their_masks(address: str, hospital: Hospital, 
     study = imaged.receive(hospital, blobs, tmp_path / "in")
     highest = {one.sop_instance_uid: one.blob for one in hospital.journal.instances.of_study(study.study)}
     blobs.delete(highest[str(dcmread(study.files[-1]).SOPInstanceUID)])
-    with _logged_in(address) as (page, said):
+    with _logged_in(browser, address) as (page, said):
         page.goto(f"{address}/studies/{study.study}")
         seen = page.locator(".pictures img").first
         page.wait_for_function("() => document.querySelector('.pictures img').naturalWidth > 0")

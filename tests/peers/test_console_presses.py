@@ -10,12 +10,11 @@ import pytest
 from node.domain.job import Job
 from node.domain.state import JobState
 from node.journal.port import Pausable
-from tests.lab.browser import chromium
 from tests.unit.cli.conftest import HEAD, REFUSED, TILTED, Hospital, empty, hospital, place
 from tests.unit.console.conftest import PASSWORD, served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page, Route
+    from playwright.sync_api import Browser, Locator, Page, Route
 
 __all__ = ["empty", "hospital", "place"]
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(900)]
@@ -33,14 +32,14 @@ new MutationObserver((changes, observer) => {
 
 
 @pytest.fixture
-def page(hospital: Hospital) -> Iterator["Page"]:
+def page(browser: "Browser", hospital: Hospital) -> Iterator["Page"]:
     """The start page, behind the login of an admin; the sink is paused. The browser has no complaint at the end."""
     from playwright.sync_api import expect
 
     hospital.journal.pauses.add(Pausable.SINK, "archive", hospital.now)
     expect.set_options(timeout=_PATIENT_MS)
-    with served(hospital) as address, chromium() as browser:
-        page = browser.new_context(base_url=address).new_page()
+    with served(hospital) as address, browser.new_context(base_url=address) as context:
+        page = context.new_page()
         page.set_default_timeout(_PATIENT_MS)
         wrong: list[str] = []
         page.on("pageerror", lambda error: wrong.append(str(error)))

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,7 +35,6 @@ from node.console.context import TRIES
 from node.console.errors import ProviderUnfit, TokenRefused
 from node.console.provider import Provider
 from node.domain.account import Account, AccountOrigin, Role
-from tests.lab.browser import chromium
 from tests.lab.howto import HowTo
 from tests.lab.loopback import free_port
 from tests.lab.oidc import CLIENT, SECRET, provider
@@ -44,6 +43,7 @@ from tests.unit.cli.conftest import CONFIG, Hospital, empty, hospital, place
 from tests.unit.console.conftest import HASH, PASSWORD, Browser, context_of
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser as Chromium
     from playwright.sync_api import Page
 
 __all__ = ["empty", "hospital", "place"]
@@ -87,15 +87,15 @@ def served(hospital: Hospital, place: Path, block: str) -> Iterator[None]:
 
 
 @contextmanager
-def pages() -> Iterator[Callable[[], "Page"]]:
+def pages(browser: "Chromium") -> Iterator[Callable[[], "Page"]]:
     """Pages, each of a browser profile of its own."""
     from playwright.sync_api import expect
 
     expect.set_options(timeout=PATIENT_MS)
-    with chromium() as browser:
+    with ExitStack() as profiles:
 
         def page() -> "Page":
-            context = browser.new_context()
+            context = profiles.enter_context(browser.new_context())
             context.set_default_timeout(PATIENT_MS)
             made = context.new_page()
             made.route("**/*googleapis.com/**", lambda route: route.abort())  # the provider's pages ask for a font there
@@ -115,7 +115,7 @@ def through_the_provider(page: "Page", address: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("in_token", [True, False])
-def test_people_come_in_through_the_provider(hospital: Hospital, place: Path, tmp_path: Path, in_token: bool) -> None:
+def test_people_come_in_through_the_provider(browser: "Chromium", hospital: Hospital, place: Path, tmp_path: Path, in_token: bool) -> None:
     """The groups give the role, from the ID token or the UserInfo endpoint; who is in none, or has a local user's name, is told so; a local
     admin gets in beside it, and when the provider is away, which the page says."""
     from playwright.sync_api import expect
@@ -125,7 +125,7 @@ def test_people_come_in_through_the_provider(hospital: Hospital, place: Path, tm
     with (
         provider(tmp_path / "provider", STAFF, f"{address}{BACK}", in_token=in_token) as peer,
         served(hospital, place, settings_of(peer.issuer, place, port=port)),
-        pages() as opened,
+        pages(browser) as opened,
     ):
         for name, role in (("eve", Role.ADMIN), ("gina", Role.OPERATOR)):
             page = opened()
@@ -153,7 +153,9 @@ def test_people_come_in_through_the_provider(hospital: Hospital, place: Path, tm
 
 
 @pytest.mark.parametrize("by_session", [True, False])
-def test_who_logs_out_at_the_provider_is_logged_out_here(hospital: Hospital, place: Path, tmp_path: Path, by_session: bool) -> None:
+def test_who_logs_out_at_the_provider_is_logged_out_here(
+    browser: "Chromium", hospital: Hospital, place: Path, tmp_path: Path, by_session: bool
+) -> None:
     """At once: that session of gina's where the provider names it, all of hers where it does not; eve and the local admin stay."""
     from playwright.sync_api import expect
 
@@ -163,7 +165,7 @@ def test_who_logs_out_at_the_provider_is_logged_out_here(hospital: Hospital, pla
     with (
         provider(tmp_path / "p", people, f"{address}{BACK}", logout=f"{address}/login/hospital/logout", by_session=by_session) as peer,
         served(hospital, place, settings_of(peer.issuer, place, port=port)),
-        pages() as opened,
+        pages(browser) as opened,
     ):
         gina, elsewhere, eve = opened(), opened(), opened()
         for page, name in ((gina, "gina"), (elsewhere, "gina"), (eve, "eve")):
@@ -621,7 +623,7 @@ def test_a_provider_that_is_away_or_another_is_said(hospital: Hospital, place: P
         assert browser.log_in("ada") == 303
 
 
-def test_a_public_client_has_no_secret(hospital: Hospital, place: Path, tmp_path: Path) -> None:
+def test_a_public_client_has_no_secret(browser: "Chromium", hospital: Hospital, place: Path, tmp_path: Path) -> None:
     """Without `secret_file` the real provider takes the code with the verifier alone."""
     from playwright.sync_api import expect
 
@@ -630,7 +632,7 @@ def test_a_public_client_has_no_secret(hospital: Hospital, place: Path, tmp_path
     with (
         provider(tmp_path / "provider", STAFF, f"{address}{BACK}", secret=False) as peer,
         served(hospital, place, settings_of(peer.issuer, place, port=port).replace(" secret_file: oidc.secret,", "")),
-        pages() as opened,
+        pages(browser) as opened,
     ):
         page = opened()
         through_the_provider(page, address, "gina")

@@ -15,13 +15,12 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
 from node.domain.instance import Standing
-from tests.lab.browser import chromium
 from tests.lab.loopback import free_port
 from tests.unit.cli.conftest import CONFIG, HEAD, Hospital, hospital
 from tests.unit.console.conftest import PASSWORD, served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 __all__ = ["hospital"]
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(900)]
@@ -56,13 +55,13 @@ def _archive(title: str, port: int) -> Iterator[None]:
 
 
 @contextmanager
-def _telephone(hospital: Hospital) -> Iterator["Page"]:
+def _telephone(browser: "Browser", hospital: Hospital) -> Iterator["Page"]:
     """The start page, behind the login of an admin."""
     from playwright.sync_api import expect
 
-    with served(hospital) as address, chromium() as browser:
+    with served(hospital) as address, browser.new_context(viewport={"width": 400, "height": 800}) as context:
         expect.set_options(timeout=_PATIENT_MS)
-        page = browser.new_page(viewport={"width": 400, "height": 800})
+        page = context.new_page()
         page.set_default_timeout(_PATIENT_MS)
         page.goto(f"{address}/login")
         page.fill("[name=name]", "ada")
@@ -71,12 +70,12 @@ def _telephone(hospital: Hospital) -> Iterator["Page"]:
         yield page
 
 
-def test_an_archive_that_is_down_and_then_has_another_name(hospital: Hospital, port: int) -> None:
+def test_an_archive_that_is_down_and_then_has_another_name(browser: "Browser", hospital: Hospital, port: int) -> None:
     """Connection refused; then it runs under another AE title and says so; then it is well: each a press of *Ask again*, and the tab and
     the title count down."""
     from playwright.sync_api import expect
 
-    with _telephone(hospital) as page:
+    with _telephone(browser, hospital) as page:
         card = page.locator("article", has_text="Peer pacs")
         expect(card).to_contain_text("Connection refused")
         expect(card).to_contain_text("does it know the node's AE title")
@@ -91,7 +90,7 @@ def test_an_archive_that_is_down_and_then_has_another_name(hospital: Hospital, p
             expect(page.locator("tr", has_text="answered C-ECHO")).to_have_count(1)
 
 
-def test_a_full_disk_and_a_silent_scanner(hospital: Hospital) -> None:
+def test_a_full_disk_and_a_silent_scanner(browser: "Browser", hospital: Hospital) -> None:
     """The disk is red, *Make room* deletes the pixels that nothing needs after it has asked; the scanner that has been silent since noon is
     named with how long, and its studies are one press away."""
     from playwright.sync_api import expect
@@ -103,7 +102,7 @@ def test_a_full_disk_and_a_silent_scanner(hospital: Hospital) -> None:
         hospital.now = now - timedelta(days=5) + timedelta(hours=3 * number)
         if hospital.now <= now - timedelta(hours=13):
             hospital.receive(f"1.2.{number}", "ct1", "HILUM", (1, {"Modality": ("CT",), "PatientID": ("4713",)}))
-    with _telephone(hospital) as page:
+    with _telephone(browser, hospital) as page:
         disk = page.locator("article", has_text="min_free")
         expect(disk).to_contain_text("0xA700")
         disk.get_by_role("button", name="Make room").click()

@@ -96,7 +96,7 @@ def test_an_overlay_that_lies_elsewhere_is_seen(pacs: Orthanc, viewer: Viewer, f
 def test_frames_of_no_whole_bytes_need_a_byte_a_pixel(pacs: Orthanc, viewer: Viewer, folder: Callable[[], Path]) -> None:
     """71 x 63 pixels are 559 bytes and a bit. The frames of a BINARY segmentation follow each other bit by bit (PS3.5 8.1.1); Orthanc 1.10
     cannot cut them apart for the viewer, and says so. The viewer then reads all of it, the first pixel of a byte from its highest bit, and
-    scatters the edges. A label map has a byte a pixel and is shown where it belongs; so is what the profile for viewers asks for (below)."""
+    scatters the edges. A label map has a byte a pixel and is shown where it belongs; so is what the profile for viewers has."""
     mask = letter()[:, :71, :63]
     files, volume = study(folder(), letter(), SERIES["axial"], cut=(slice(None), slice(71), slice(63)))
     found = made.measured(made.segment("letter", mask), affine=SERIES["axial"])
