@@ -174,7 +174,7 @@ def read(models: Path, before: Path | None, shots: Path, chosen: Sequence[str] =
     with (
         tempfile.TemporaryDirectory() as scratch,
         Orthanc(Path(scratch) / "pacs", node_port=free_port(), options=_TAKES) as pacs,
-        Viewer(pacs.url, width=_SIZE[0], height=_SIZE[1]) as viewer,
+        Viewer(pacs.url, size=_SIZE) as viewer,
     ):
         for one in READINGS:
             if chosen and one.application not in chosen:
@@ -274,7 +274,7 @@ def read_notes(shots: Path) -> None:
     with (
         tempfile.TemporaryDirectory() as scratch,
         Orthanc(Path(scratch) / "pacs", node_port=free_port(), options=_TAKES) as pacs,
-        Viewer(pacs.url, width=_SIZE[0], height=_SIZE[1]) as viewer,
+        Viewer(pacs.url, size=_SIZE) as viewer,
     ):
         for name, store in (("no-result", _without_result), ("withdrawn", _withdrawn)):
             folder = shots / "notes" / name
