@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from inference import codes
 from inference.codes import Code
@@ -213,6 +212,8 @@ def window_of(volume: Volume, segments: Sequence[Segment], sites: Collection[Cod
 
 def _near(found: Mask, spacing_mm: Sequence[float]) -> Mask:
     """What was found, and what lies within a centimetre of it along each axis."""
+    from scipy import ndimage  # a tenth of what a console's start takes, which needs none of it
+
     sizes = [2 * max(1, round(_NEAR_MM / spacing)) + 1 for spacing in spacing_mm]
     return np.asarray(ndimage.maximum_filter(found.astype(np.uint8), size=sizes) > 0)
 
