@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -200,10 +201,15 @@ class Liar:
         return str(jwt.encode(claims, self.key, algorithm="RS256", headers={"kid": self.kid}))
 
 
+@cache
+def key_pair(name: str) -> rsa.RSAPrivateKey:
+    """The key of this name, drawn once: it takes a tenth of a second."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 @contextmanager
 def liar() -> Iterator[Liar]:
     """One that answers on this machine."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     class Answers(BaseHTTPRequestHandler):
         def _say(self, found: object, status: int = 200) -> None:
@@ -233,7 +239,7 @@ def liar() -> Iterator[Liar]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    one = Liar(issuer=f"http://127.0.0.1:{server.server_port}", key=key)
+    one = Liar(issuer=f"http://127.0.0.1:{server.server_port}", key=key_pair("one"))
     one.open.set()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -290,8 +296,7 @@ def _unsigned(claims: dict[str, Any]) -> str:
 
 
 def _by_another(claims: dict[str, Any]) -> str:
-    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return str(jwt.encode(claims, other, algorithm="RS256", headers={"kid": "one"}))
+    return str(jwt.encode(claims, key_pair("another's"), algorithm="RS256", headers={"kid": "one"}))
 
 
 def _of_another_kind(claims: dict[str, Any]) -> str:
@@ -304,8 +309,7 @@ def _by_the_public_key(claims: dict[str, Any]) -> str:
 
 
 def _by_an_unknown_key(claims: dict[str, Any]) -> str:
-    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return str(jwt.encode(claims, other, algorithm="RS256", headers={"kid": "two"}))
+    return str(jwt.encode(claims, key_pair("another's"), algorithm="RS256", headers={"kid": "two"}))
 
 
 def _changed(claims: dict[str, Any]) -> str:
@@ -523,7 +527,7 @@ def _known_to(browser: Browser) -> Provider:
 
 def _rolled(one: Liar, kid: str) -> None:
     """The provider signs with another key from now on, and shows that one alone."""
-    one.key, one.kid = rsa.generate_private_key(public_exponent=65537, key_size=2048), kid
+    one.key, one.kid = key_pair(kid), kid
 
 
 def test_a_key_that_is_rolled_is_taken_at_once(hospital: Hospital, place: Path) -> None:
@@ -547,7 +551,7 @@ def test_tokens_that_anybody_makes_up_do_not_have_the_provider_asked_for_each(ho
     """200 logout tokens that name keys of which nobody knows: the provider is asked for its keys ten times, and once more every five
     seconds that it lasts. A key that is rolled in the middle of it is good for a login at once, and by that for logouts."""
     with liar() as one, asked(hospital, place, one.issuer) as browser:
-        known, flooder = _known_to(browser), rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        known, flooder = _known_to(browser), key_pair("another's")
         assert came_back(browser, one, hospital)[0] == 303
         begun_s, before = time.monotonic(), one.asked.count("/jwks_uri")
         for each in range(200):

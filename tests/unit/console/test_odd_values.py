@@ -45,7 +45,7 @@ _QUERIES = ("q", "before", "span", "mask", "centre", "width", "series", "study",
 _FIELDS = ("held_for", "instances", "series", "sender", "study", "text", "since", "digest", "name", "password")
 
 
-@settings(max_examples=12, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def _walk(mine: Any, method: str, path: str, data: st.DataObject) -> None:
     filled = {}

@@ -129,7 +129,7 @@ _CASES = [(keyword_for_tag(tag), vr, raw) for tag in _READ for vr, raw in values
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(cases=st.lists(st.sampled_from(_CASES), min_size=1, max_size=3), one=st.booleans(), takes=st.sampled_from(list(Takes)[:3]))
 def test_whatever_an_element_holds_it_is_refused_or_makes_an_image_of_a_patient(
     cases: list[tuple[str, str, bytes]], one: bool, takes: Takes, tmp_path: Path
