@@ -29,6 +29,10 @@ SMALL = (800, 520)
 """A window in which all that is drawn takes a quarter of the pixels, and so of the processor's time, of what a reader's window has."""
 WITH_PANEL = (1120, 520)
 """The same beside the panel of measurements, which opens at the right."""
+_NOTHING = "/notfoundstudy"
+"""The viewer's own page without a study."""
+_GO = "(path) => { history.pushState({}, '', path); dispatchEvent(new PopStateEvent('popstate', {state: {}})); }"
+"""As its own links lead from page to page: its scripts are not loaded and run anew, which takes more than all pictures of a study."""
 _PATIENCE_S = 180
 """For one step: it draws on the processors that other tests' nodes compute with."""
 _GRAPHICS = [
@@ -63,6 +67,7 @@ class Viewer:
         self._root = dist().resolve()
         self._archive = archive
         self._size = size
+        self._known: set[str] = set()
         self.said: list[str] = []
         self._stack = contextlib.ExitStack()
 
@@ -84,16 +89,26 @@ class Viewer:
         self._stack.close()
 
     def open(self, study_uid: str, *, size: tuple[int, int] | None = None, timeout_s: float = _PATIENCE_S) -> "Opened":
-        """Open a study, in place of the one before, in a window of the viewer's size or another; wait until its first image is drawn."""
+        """Open a study, in place of the one before, in a window of the viewer's size or another; wait until its first image is drawn.
+
+        Of a study that it had before the viewer keeps what the archive held then: it is loaded anew for that.
+        """
         width, height = size or self._size
         self._page.set_viewport_size({"width": width, "height": height})
-        self._page.goto(f"{self._server}/viewer?StudyInstanceUIDs={study_uid}", wait_until="domcontentloaded")
+        path = f"/viewer?StudyInstanceUIDs={study_uid}"
+        if self._page.url == f"{self._server}{_NOTHING}" and study_uid not in self._known:
+            self._page.evaluate(_GO, path)
+        else:
+            self._known.clear()
+            self._page.goto(f"{self._server}{path}", wait_until="domcontentloaded")
+        self._known.add(study_uid)
         self._opened.wait_for_image(timeout_s)
         return self._opened
 
 
 class Opened:
-    """The study in the viewer; as a context manager, the viewer leaves it at the end, for `nothing`, and asks the archive no more."""
+    """The study in the viewer; as a context manager, the viewer leaves it at the end, for its page without a study (for `nothing` where
+    something went wrong), and asks the archive no more."""
 
     def __init__(self, page: "Page", nothing: str) -> None:
         self.page, self._nothing = page, nothing
@@ -103,7 +118,12 @@ class Opened:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.page.goto(self._nothing)
+        if error is not None:
+            # in whatever state it is
+            self.page.goto(self._nothing)
+            return
+        self.page.evaluate(_GO, _NOTHING)
+        self.page.wait_for_selector(".cornerstone-canvas", state="detached")
 
     def wait_for_image(self, timeout_s: float) -> None:
         """Wait until the viewport shows more than one shade."""
