@@ -1,12 +1,13 @@
-"""What the tests of packages share: one wheel a run, built by whichever of its processes asks first."""
+"""What the tests of packages share: one wheel a run, and one environment with it, made by whichever of its processes asks first."""
 
 import fcntl
+import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.lab.installed import wheel
+from tests.lab.installed import Environment, install, wheel
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,18 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
             part.rename(folder)
     (made,) = folder.glob("*.whl")
     return made
+
+
+@pytest.fixture(scope="session")
+def embedded(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment with what the in-process engine needs, and nothing else; nobody changes what lies in it."""
+    run = tmp_path_factory.getbasetemp()
+    there = Environment(folder=run / "embedded" / "hilum", home=run / "embedded" / "home")
+    with (run / "embedded.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        whole = run / "embedded.whole"
+        if not whole.exists():
+            shutil.rmtree(run / "embedded", ignore_errors=True)
+            install(built, run / "embedded", ("embedded",))
+            whole.touch()
+    return there

@@ -23,17 +23,11 @@ def bare(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     return install(built, tmp_path_factory.mktemp("bare"))
 
 
-@pytest.fixture(scope="module")
-def lean(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """hilum[embedded]."""
-    return install(built, tmp_path_factory.mktemp("lean"), ("embedded",))
-
-
-def test_the_in_process_engine_needs_no_torch_and_is_small(lean: Environment) -> None:
+def test_the_in_process_engine_needs_no_torch_and_is_small(embedded: Environment) -> None:
     """At most 650 MB beside pip, which an environment has anyway; without the libraries that only other extras bring."""
-    assert size(lean.site) - size(lean.site / "pip") < MOST_BYTES
+    assert size(embedded.site) - size(embedded.site / "pip") < MOST_BYTES
     code = f"from importlib.util import find_spec; print([name for name in {_HEAVY} if find_spec(name)])"
-    assert lean.run("python", "-c", code).stdout.strip() == "[]"
+    assert embedded.run("python", "-c", code).stdout.strip() == "[]"
 
 
 @pytest.fixture

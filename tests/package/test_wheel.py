@@ -16,12 +16,6 @@ from tests.lab.loopback import loopback_only
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-@pytest.fixture(scope="module")
-def embedded(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """An environment with what the in-process engine needs, and nothing else."""
-    return install(built, tmp_path_factory.mktemp("embedded"), ("embedded",))
-
-
 def test_the_wheel_holds_every_file_of_the_packages(built: Path) -> None:
     """Against what git has: templates, pages, migrations, fonts, weights, and `config` behind its link; the sdist holds what wheel, image
     and docs are made of."""
