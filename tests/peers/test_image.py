@@ -108,7 +108,7 @@ def test_a_study_goes_through_the_image(engine: Podman, tmp_path: Path) -> None:
             assert done.returncode == 0, (words, done.stdout[-2000:], done.stderr[-2000:], said()[-2000:])
             return done.stdout
 
-        wait_until(lambda: '"node.ready"' in said(), 240, "the node in its container is ready")
+        wait_until(lambda: '"node.ready"' in said(), 240, "the node in its container is ready", every_s=1)
         crop = data("dicom", CROP)
         pacs.upload(crop)
         pacs.send(*pacs.get("/studies"))

@@ -158,7 +158,7 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
 
 def _listed(reader: Reader, command: str, study: str) -> str:
     """The study's UID as the list shows it: where there is little room, its end."""
-    wait_until(lambda: study[-15:] in reader.type(command).out, 60, "the study is listed")
+    wait_until(lambda: study[-15:] in reader.type(command).out, 60, "the study is listed", every_s=1)
     (found,) = [word for word in reader.type(command).out.split() if len(word) > 12 and study.endswith(word.removeprefix("…"))]
     return found
 
