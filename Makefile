@@ -104,7 +104,7 @@ dist: $(READY)
 deb: $(READY)
 	rm -rf build/deb
 	mkdir -p build/deb/tree dist
-	$(BIN)/python -m build --sdist --outdir build/deb
+	$(BIN)/python -m build --sdist --no-isolation --outdir build/deb
 	tar -xzf build/deb/hilum-*.tar.gz -C build/deb/tree --strip-components 1
 	cd build/deb/tree && cp -a docker/debian debian && dpkg-buildpackage --build=binary --no-sign
 	cp build/deb/*.deb dist/

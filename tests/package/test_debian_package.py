@@ -5,7 +5,7 @@ import re
 import subprocess
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,6 @@ from tests.lab.installed import ROOT, crop
 from tests.lab.loopback import free_port, loopback_only
 from tests.lab.needs import program
 from tests.lab.next_hilum import NEXT
-from tests.lab.node import hilum
 from tests.lab.orthanc import Orthanc
 from tests.lab.program import Program, wait_until
 from tests.lab.took import timed
@@ -185,42 +184,16 @@ def _configure(debian: System, port: int) -> None:
     debian.done(*_AS_THE_NODE, "models", "import", "hippocampus", "--no-tune")
 
 
-def test_a_study_goes_through_as_the_unit_runs_it(debian: System, tmp_path: Path) -> None:
-    """As its user, on a root that cannot be written: doctor finds all well, a study comes in, mask, report and page go out, SIGTERM ends it
-    with 0; what was written belongs to the user."""
-    with loopback_only():
-        port = free_port()
-        _configure(debian, port)
-        checked = subprocess.run(debian.started(UNIT, "ExecStartPre"), capture_output=True, text=True, check=False, timeout=300)
-        assert checked.returncode == 0, checked.stdout + checked.stderr
-        node = Program(debian.started(UNIT, "ExecStart"), tmp_path / "events", stdout=tmp_path / "out")
-        try:
-            wait_until(lambda: "node.ready" in (tmp_path / "out").read_text() or not node.running, 240, "node.ready")
-            assert node.running, node.said()
-            crop(tmp_path / "study")
-            sent = hilum("send", tmp_path / "study", "--to", f"HILUM@127.0.0.1:{port}", "--calling", "SCANNER")
-            assert sent.code == 0, sent.out + sent.err
-
-            def states() -> list[str]:
-                return [job["state"] for job in json.loads(debian.done(*_AS_THE_NODE, "jobs", "list", "--json"))]
-
-            wait_until(lambda: states() == ["done"], 240, "the job is done", every_s=2)
-            looked = json.loads(debian.done(*_AS_THE_NODE, "doctor", "--json"))
-            assert [one for one in looked["findings"] if one["level"] == "bad"] == []
-            # the supervisor, not what entered the Debian: those two wait for it
-            (supervisor,) = debian.done("pgrep", "--oldest", "--uid", "hilum", "--full", "hilum serve").split()
-            status = Path(f"/proc/{supervisor}/status").read_text()
-            assert "CapEff:\t0000000000000000" in status
-            assert "NoNewPrivs:\t1" in status
-            assert debian.run("nsenter", "--target", supervisor, "--mount", "--", "sh", "-c", ": > /opt/hilum/written").returncode != 0
-        except BaseException:
-            node.kill()
-            raise
-        assert node.stop(180) == 0, node.said()
-    written = debian.upper / STATE
-    assert {dcmread(path).Modality for path in (written / "results").rglob("*.dcm")} == {"SEG", "SR", "OT"}
-    uid = int(debian.done("id", "-u", "hilum"))
-    assert {path.stat().st_uid for path in written.rglob("*")} == {uid}
+def _as_the_unit_says(debian: System) -> None:
+    """A node that serves: doctor finds all well, it has no capability, and it cannot write where it lies."""
+    looked = json.loads(debian.done(*_AS_THE_NODE, "doctor", "--json"))
+    assert [one for one in looked["findings"] if one["level"] == "bad"] == []
+    # the supervisor, not what entered the Debian: those two wait for it
+    (supervisor,) = debian.done("pgrep", "--oldest", "--uid", "hilum", "--full", "hilum serve").split()
+    status = Path(f"/proc/{supervisor}/status").read_text()
+    assert "CapEff:\t0000000000000000" in status
+    assert "NoNewPrivs:\t1" in status
+    assert debian.run("nsenter", "--target", supervisor, "--mount", "--", "sh", "-c", ": > /opt/hilum/written").returncode != 0
 
 
 def _with_a_study(debian: System) -> None:
@@ -319,17 +292,20 @@ def _further(root: Path) -> None:
         configuration.write("# of the next version\n")
 
 
-def _run_once(debian: System, port: int, place: Path, study: str) -> None:
-    """Begin the node as its unit says, send it a study, wait for what comes of it, and end it."""
+def _run_once(debian: System, port: int, place: Path, study: str, jobs: int, looks: Callable[[System], None] | None = None) -> None:
+    """Begin the node as its unit says, send it a study, wait for its results and for the state of so many jobs, look, and end it."""
     place.mkdir()
     node = Program(debian.started(UNIT, "ExecStart"), place / "events", stdout=place / "out")
     try:
         wait_until(lambda: "node.ready" in (place / "out").read_text() or not node.running, 240, "node.ready")
         assert node.running, node.said()
-        before = len(_states(debian))
         crop(debian.exchange / study)
         debian.done("hilum", "send", f"/mnt/{study}", "--to", f"HILUM@127.0.0.1:{port}", "--calling", "SCANNER")
-        wait_until(lambda: _states(debian) == ["done"] * (before + 1), 240, "the jobs are done", every_s=2)
+        # its log is read, and then it is asked: a question takes as long as an interpreter to start
+        wait_until(lambda: "delivery.delivered" in (place / "events").read_text(), 240, "the results are delivered")
+        wait_until(lambda: _states(debian) == ["done"] * jobs, 240, "the jobs are done", every_s=2)
+        if looks is not None:
+            looks(debian)
     finally:
         code = node.stop(180)
     assert code == 0, node.said()
@@ -340,8 +316,9 @@ def _states(debian: System) -> list[str]:
 
 
 def test_the_page_upgrades_and_removes_a_node_with_its_history(built: Path, debian: System, tmp_path: Path) -> None:
-    """Its two chapters as they are written, at a terminal that answers as the page says, to a made next version with a schema of its own:
-    what was analysed before is listed after, and the next one analyses; the edited configuration stays, the new one lies beside it. What
+    """As its user, on a root that cannot be written, a study goes through: mask, report and page come out, and are the user's. Then its two
+    chapters as they are written, at a terminal that answers as the page says, to a made next version with a schema of its own: what was
+    analysed before is listed after, and the next one analyses; the edited configuration stays, the new one lies beside it. What
     `apt remove` leaves, a package that is installed again goes on with; what `apt purge` leaves is what the page says."""
     backup, install, doctor = PAGE.commands("Upgrade")
     remove, purge, answer = PAGE.commands("Remove")
@@ -357,14 +334,17 @@ def test_the_page_upgrades_and_removes_a_node_with_its_history(built: Path, debi
         _configure(debian, port)
         debian.done("sh", "-c", "mkdir /etc/hilum/tls; echo secret > /etc/hilum/tls/node.key")
         edited = debian.done("cat", "/etc/hilum/hilum.yaml")
-        _run_once(debian, port, tmp_path / "before", "one")
+        _run_once(debian, port, tmp_path / "before", "one", 1, _as_the_unit_says)
+        assert {dcmread(path).Modality for path in (debian.upper / STATE / "results").rglob("*.dcm")} == {"SEG", "SR", "OT"}
+        uid = int(debian.done("id", "-u", "hilum"))
+        assert {path.stat().st_uid for path in (debian.upper / STATE).rglob("*")} == {uid}
         debian.done("install", "-d", "-o", "hilum", "/mnt/backup")
         debian.done(*PAGE.typed(backup).split())
         typed(PAGE.typed(install), r"hilum\.yaml .*default=N", "N")
         assert debian.done("hilum", "--version").strip() == version
         assert debian.done("cat", "/etc/hilum/hilum.yaml") == edited
         assert debian.done("tail", "-1", "/etc/hilum/hilum.yaml.dpkg-dist") == "# of the next version\n"
-        _run_once(debian, port, tmp_path / "after", "two")
+        _run_once(debian, port, tmp_path / "after", "two", 2)
         debian.done(*PAGE.typed(doctor).split())
         PAGE.followed("Upgrade")
         assert _states(debian) == ["done", "done"]
