@@ -68,6 +68,10 @@ class Host:
         """Commands for this machine: every folder of the system is one below the root."""
         return _PLACES.sub(f"{self.root}/", text)
 
+    def delivered(self) -> int:
+        """How many times the node has delivered something, by its log."""
+        return (self.root / "events").read_text().count('"delivery.delivered"')
+
     def run(self, text: str, cwd: Path) -> str:
         """Run lines of a shell to their end; the first that fails ends them."""
         script = ["sh", "-ec", self.place(text)]
@@ -127,6 +131,8 @@ def test_the_page_upgrades_a_node_with_its_history(host: Host, tmp_path: Path) -
         """Send a series; the states of the jobs, once so many have ended."""
         crop(here / name)
         host.run(f"{hilum} send {name} --to HILUM@127.0.0.1:{port}", here)
+        # its log is read, and then it is asked: a question takes as long as an interpreter to start
+        wait_until(lambda: host.delivered() == count, 240, f"results of {count} jobs")
         wait_until(lambda: len(states()) == count and set(states()) <= ENDED, 120, f"{count} jobs", every_s=2)
         return states()
 
