@@ -15,9 +15,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from inference.applications.container.errors import ContainerEngineAway, ContainerFailed, ContainerStopped, ImageAbsent, UnfitContainer
+from inference.applications.container.errors import (
+    ContainerEngineAway,
+    ContainerFailed,
+    ContainerNotStarted,
+    ContainerStopped,
+    ImageAbsent,
+    UnfitContainer,
+)
 from inference.errors import quoted
 
 NOBODY = 65534
@@ -33,7 +40,9 @@ _MOST_OF_A_USER = 4096
 _KEPT_BYTES = 4096
 _QUOTED = 300
 _ENGINE_ERROR = 125
-"""Exit status of both engines where the container was not started."""
+"""Exit status of both engines where the container was not started; its program may end with it too."""
+_OVER = (b"exited", b"stopped", b"dead")
+"""How engines call a container whose program has ended."""
 _KILLED = 137
 _PASSED = ("PATH", "HOME", "USER", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "DOCKER_HOST", "DOCKER_CONFIG")
 
@@ -93,46 +102,64 @@ class ContainerEngine:
         Raises
         ------
         ContainerEngineAway
+        ContainerNotStarted
+            The engine answers, and gives nothing of the image.
         UnfitContainer
             It has more than `most` bytes: no more than its size was read.
         """
         name = _fresh_name()
         made = self._ask("create", "--name", name, "--pull=never", image, "none")
         if made.returncode:
-            raise ContainerEngineAway(f"{self.name} makes no container of {image}: {_words(made.stderr)}")
+            self.demand_answering()
+            raise ContainerNotStarted(f"{self.name} makes no container of {image}: {_words(made.stderr)}")
         try:
-            return self._copied(name, path, most)
+            found, why = self._copied(name, path, most)
+            # engines have one status for what is not there and for all that fails: of an image that can be read, its root can
+            if why and not self._copied(name, "/", most)[1]:
+                return None
+            if why:
+                self.demand_answering()
+                raise ContainerNotStarted(f"{self.name} gives no file of {image}: {why}")
+            return found
         finally:
             self.remove(name)
 
-    def _copied(self, name: str, path: str, most: int) -> bytes | None:
+    def _copied(self, name: str, path: str, most: int) -> tuple[bytes | None, str]:
+        """A file of a container; beside it, where the engine gave nothing, what it said. What is no file has no bytes."""
         import tarfile
 
         process = subprocess.Popen(
             [self.program, "cp", f"{name}:{path}", "-"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             env=_environment(),
         )
+        assert process.stderr is not None, "it is a pipe"
+        tail = _Tail(process.stderr)
         late = threading.Timer(_ASK_S, process.kill)
         late.start()
         try:
             with suppress(tarfile.TarError), tarfile.open(fileobj=process.stdout, mode="r|") as archive:
                 member = archive.next()
                 file = archive.extractfile(member) if member is not None and member.isreg() else None
-                if member is None or file is None:
-                    return None
+                if file is None:
+                    return None, ""
+                assert member is not None, "it has a file"
                 if member.size > most:
                     raise UnfitContainer(f"{path} of the image has {member.size} bytes; at most {most} are read")
-                return file.read()
+                return file.read(), ""
             if not late.is_alive():
                 raise ContainerEngineAway(f"{self.name} does not give {path} of an image within {_ASK_S:.0f} s")
-            return None
+            tail.end()
+            return None, tail.words
         finally:
             late.cancel()
             process.kill()
-            process.communicate()
+            assert process.stdout is not None, "it is a pipe"
+            process.stdout.close()
+            process.wait()
+            tail.end()
 
     def demand_answering(self) -> None:
         """Raise ContainerEngineAway where the engine does not answer this user."""
@@ -145,7 +172,7 @@ class ContainerEngine:
 
         Raises
         ------
-        ContainerEngineAway, ContainerFailed, ContainerStopped
+        ContainerEngineAway, ContainerNotStarted, ContainerFailed, ContainerStopped
         """
         # what is left of a process that was killed is known by its folder
         name = call.made.parent.name
@@ -160,7 +187,8 @@ class ContainerEngine:
             cwd=call.made.parent,
             start_new_session=True,
         )
-        tail, guard = _Tail(process), self._guard(name, seconds)
+        assert process.stdout is not None, "it is a pipe"
+        tail, guard, began = _Tail(process.stdout), self._guard(name, seconds), True
         try:
             while True:
                 with suppress(subprocess.TimeoutExpired):
@@ -170,6 +198,8 @@ class ContainerEngine:
                     raise ContainerStopped(why)
                 if time.monotonic() > until:
                     raise ContainerStopped(f"it did not end within {seconds:.0f} s")
+            if process.returncode == _ENGINE_ERROR:
+                began = self._began(name)
         finally:
             try:
                 self.remove(name)
@@ -180,8 +210,9 @@ class ContainerEngine:
                 process.wait()
                 tail.end()
                 _end(guard)
-        if process.returncode == _ENGINE_ERROR:
-            raise ContainerEngineAway(f"{self.name} did not start the container: {tail.words}")
+        if not began:
+            self.demand_answering()
+            raise ContainerNotStarted(f"{self.name} did not start the container: {tail.words}")
         if time.monotonic() > until:
             raise ContainerStopped(f"it did not end within {seconds:.0f} s")
         most = f"needing more than its {bounds.memory >> 20} MiB of memory"
@@ -193,6 +224,11 @@ class ContainerEngine:
             raise ContainerFailed(f"it ended with status {process.returncode} and said {tail.words}")
         if why := _beyond(call.made, bounds):
             raise ContainerStopped(why)
+
+    def _began(self, name: str) -> bool:
+        """Whether a container that is over was started."""
+        said = self._ask("container", "inspect", "--format", "{{.State.Status}}", name)
+        return said.returncode == 0 and said.stdout.strip() in _OVER
 
     def _command(self, name: str, call: ContainerCall, bounds: ContainerBounds, seconds: float) -> list[str]:
         podman = self.name == "podman"
@@ -304,15 +340,14 @@ def _end(guard: "subprocess.Popen[bytes] | None") -> None:
 class _Tail:
     """The last words of a process, read by a thread as they come: whatever it writes, it takes no more memory than these."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        self._process = process
+    def __init__(self, said: IO[bytes]) -> None:
+        self._said = said
         self._kept = b""
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None, "it is a pipe"
-        with self._process.stdout as said:
+        with self._said as said:
             while piece := os.read(said.fileno(), _KEPT_BYTES):
                 self._kept = (self._kept + piece)[-_KEPT_BYTES:]
 

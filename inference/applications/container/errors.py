@@ -1,13 +1,24 @@
 """Why a container says nothing about a series: its engine, its image, how it ended, and what it wrote."""
 
+from inference.engines.errors import EngineAway
 from inference.errors import EngineError, ModelError
 
 
-class ContainerEngineAway(EngineError):
-    """No container engine (podman, Docker) is on this host, or it does not start containers for the node's user."""
+class ContainerEngineAway(EngineAway):
+    """No container engine (podman, Docker) is on this host, or it does not answer the node's user."""
 
     code = "HLM-4040"
     remedy = "Install podman, or give the node's user one that answers (`hilum doctor` says which was found). Jobs wait until then."
+
+
+class ContainerNotStarted(EngineError):
+    """The container engine answers, and does not start the container: it refuses a bound or an option, or has no room."""
+
+    code = "HLM-4041"
+    remedy = (
+        "The reason ends with the engine's words. Mend the engine or the bound that they name; it is tried again as often as "
+        "`applications: {NAME: {attempts: …}}` says, then `hilum jobs retry`."
+    )
 
 
 class ImageAbsent(ModelError):

@@ -29,11 +29,14 @@ from pydicom.uid import (
 )
 
 from inference.applications.container.described import ContainerManifest, Contract
+from inference.applications.container.elements import elements_of
 from inference.applications.container.errors import ContainerOutputRefused
 from inference.errors import quoted
 from inference.imaging.header import PARSE_ERRORS
 
 _MOST_JSON = 1 << 20
+_MOST_ELEMENTS = 2_000_000
+"""Of all files together: a library takes about ten seconds for as many, and a segmentation of forty thousand frames has a million."""
 _PREAMBLE = 132
 _SYNTAXES = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless)
 """Those of which no byte becomes a thousand; what a packed one holds is known only when it is unpacked."""
@@ -79,13 +82,16 @@ def read_made(manifest: ContainerManifest, folder: Path, source: Dataset, instan
     values: Mapping[str, Any] = {}
     segmentations: dict[str, Dataset] = {}
     reports: dict[str, Dataset] = {}
+    elements = 0
     for name, path in _files(manifest, folder):
         # mercure copies the task there for modules that pass it on
         if any(fnmatch(name, pattern) for pattern in manifest.ignored) or (manifest.contract is Contract.MERCURE and name == "task.json"):
             continue
         if name == manifest.values_file:
             values = _json(manifest, name, path)
-        elif dataset := _dicom(manifest, name, path, source, instances):
+            continue
+        elements += _elements(manifest, name, path, _MOST_ELEMENTS - elements)
+        if dataset := _dicom(manifest, name, path, source, instances):
             (segmentations if dataset.SOPClassUID in _SEGMENTATIONS else reports)[name] = dataset
     if not (segmentations or reports or values):
         refuse(manifest, "it wrote nothing that could be a result")
@@ -129,12 +135,24 @@ def _json(manifest: ContainerManifest, name: str, path: Path) -> Mapping[str, An
     return said
 
 
-def _dicom(manifest: ContainerManifest, name: str, path: Path, source: Dataset, instances: frozenset[str]) -> Dataset | None:
-    """A segmentation or a report; None of a copy of what the container was given."""
+def _elements(manifest: ContainerManifest, name: str, path: Path, most: int) -> int:
+    """The elements of a file that is DICOM, counted before any of them becomes an object: within its bytes fit a hundred million."""
     shown = quoted(name)
     with path.open("rb") as file:
         if file.read(_PREAMBLE)[128:] != b"DICM":
             refuse(manifest, f"{shown} is neither DICOM nor {manifest.values_file}; where nobody needs it, `ignore:` leaves it out")
+    try:
+        found = elements_of(path, most)
+    except ValueError as broken:
+        refuse(manifest, f"{shown} cannot be read as DICOM: {broken}")
+    if found > most:
+        refuse(manifest, f"{shown}, with what was read before it, has more than {_MOST_ELEMENTS} elements, which are not read")
+    return found
+
+
+def _dicom(manifest: ContainerManifest, name: str, path: Path, source: Dataset, instances: frozenset[str]) -> Dataset | None:
+    """A segmentation or a report; None of a copy of what the container was given."""
+    shown = quoted(name)
     try:
         meta = read_file_meta_info(path)
         if meta.TransferSyntaxUID not in _SYNTAXES:

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from inference.applications.container.engine import NOBODY, ContainerBounds, ContainerCall, ContainerEngine
-from inference.applications.container.errors import ContainerEngineAway, ContainerStopped, UnfitContainer
+from inference.applications.container.errors import (
+    ContainerEngineAway,
+    ContainerFailed,
+    ContainerNotStarted,
+    ContainerStopped,
+    UnfitContainer,
+)
+from inference.engines.errors import EngineAway
 
 PROGRAM = """#!{python}
 import os, signal, sys
@@ -23,15 +30,21 @@ if sys.argv[1] == "cp":
     {cp}
 if sys.argv[1] == "rm":
     {rm}
+if sys.argv[1] == "info":
+    {info}
+if sys.argv[1] == "container":
+    print("{state}")
 """
 """Of an engine the commands that a run and a look into an image need; what they do is each test's."""
 
 
-def engine(folder: Path, run: str = "pass", *, cp: str = "pass", rm: str = "pass", name: str = "podman") -> ContainerEngine:
-    """An engine whose containers do this, written in Python, in `made`."""
+def engine(
+    folder: Path, run: str = "pass", *, cp: str = "pass", rm: str = "pass", info: str = "pass", state: str = "created", name: str = "podman"
+) -> ContainerEngine:
+    """An engine whose containers do this, written in Python, in `made`; `state` is that of one that is over."""
     program = folder / "engine"
-    does = {what: words.replace("\n", "\n    ") for what, words in (("run", run), ("cp", cp), ("rm", rm))}
-    program.write_text(PROGRAM.format(python=sys.executable, **does), encoding="utf-8")
+    does = {what: words.replace("\n", "\n    ") for what, words in (("run", run), ("cp", cp), ("rm", rm), ("info", info))}
+    program.write_text(PROGRAM.format(python=sys.executable, state=state, **does), encoding="utf-8")
     program.chmod(0o755)
     return ContainerEngine(name=name, program=str(program), rootless=True)
 
@@ -69,6 +82,31 @@ def test_an_engine_that_is_gone_in_the_middle_leaves_no_process(tmp_path: Path) 
         os.kill(int((tmp_path / "made" / "pid").read_text()), 0)
 
 
+REFUSING = "print('Error: invalid option', file=sys.stderr)\nsys.exit(125)"
+"""What both engines do where they refuse an option, and where their daemon is away."""
+
+
+def test_an_engine_that_refuses_an_option_is_not_one_that_is_away(tmp_path: Path) -> None:
+    """It answers: waiting for it would be for ever. The job ends after its attempts, with the engine's sentence."""
+    with pytest.raises(ContainerNotStarted, match=r"podman did not start the container: «Error: invalid option»") as refused:
+        engine(tmp_path, REFUSING).run(call(tmp_path), ContainerBounds(), 60)
+    assert refused.value.retry
+    assert not isinstance(refused.value, EngineAway)
+
+
+def test_an_engine_that_does_not_answer_is_away(tmp_path: Path) -> None:
+    """The same status, and it says nothing of itself either: the job waits and no attempt counts, as of every engine that is away."""
+    with pytest.raises(ContainerEngineAway, match=r"podman does not answer: «no daemon»") as away:
+        engine(tmp_path, REFUSING, info="sys.exit('no daemon')").run(call(tmp_path), ContainerBounds(), 60)
+    assert isinstance(away.value, EngineAway)
+
+
+def test_a_program_that_ends_with_the_status_of_engines_has_failed_itself(tmp_path: Path) -> None:
+    """Its container was started and is over: the engine did what was asked of it."""
+    with pytest.raises(ContainerFailed, match="it ended with status 125 and said «Error: invalid option»"):
+        engine(tmp_path, REFUSING, state="exited").run(call(tmp_path), ContainerBounds(), 60)
+
+
 COPIED = """import io, tarfile
 file = tarfile.TarInfo("app.json")
 file.{what}
@@ -86,7 +124,17 @@ def test_a_file_of_an_image_is_read_as_far_as_it_may_be_large(tmp_path: Path) ->
     assert engine(tmp_path, cp=COPIED.format(what="size = 2", more="")).file_in("sha256:0", "/etc/app.json", 1000) == b"{}"
     for none in ("size, file.type = 0, tarfile.DIRTYPE", "size, file.type = 0, tarfile.SYMTYPE", "size, file.type = 0, tarfile.FIFOTYPE"):
         assert engine(tmp_path, cp=COPIED.format(what=none, more="")).file_in("sha256:0", "/etc/app.json", 1000) is None
-    assert engine(tmp_path, cp="sys.exit(1)").file_in("sha256:0", "/etc/app.json", 1000) is None
+
+
+def test_a_file_that_is_not_there_is_told_from_an_image_that_cannot_be_read(tmp_path: Path) -> None:
+    """Engines have one status for both. Of an image that can be read its root can; of another one is not told that it has no such file."""
+    root = COPIED.format(what="size, file.type = 0, tarfile.DIRTYPE", more="")
+    absent = "if not sys.argv[2].endswith(':/'): sys.exit('no such file')\n" + root
+    assert engine(tmp_path, cp=absent).file_in("sha256:0", "/etc/app.json", 1000) is None
+    with pytest.raises(ContainerNotStarted, match=r"podman gives no file of sha256:0: «input/output error»"):
+        engine(tmp_path, cp="sys.exit('input/output error')").file_in("sha256:0", "/etc/app.json", 1000)
+    with pytest.raises(ContainerEngineAway, match="podman does not answer"):
+        engine(tmp_path, cp="sys.exit(1)", info="sys.exit(1)").file_in("sha256:0", "/etc/app.json", 1000)
 
 
 @pytest.fixture

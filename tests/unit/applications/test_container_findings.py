@@ -160,6 +160,13 @@ def test_an_orientation_that_is_no_number_is_none(run: Run) -> None:
         run.says(container())
 
 
+def test_more_elements_than_a_result_has_are_not_read(run: Run) -> None:
+    """Sixteen megabytes of empty ones would hold a worker for half a minute, and a gigabyte for one of hours."""
+    (run.made / "zeros.dcm").write_bytes(bytes(128) + b"DICM" + bytes(8 * 2_000_001))
+    with pytest.raises(ContainerOutputRefused, match="has more than 2000000 elements, which are not read"):
+        run.says(container(), run.seg())
+
+
 BOTH = (LEFT_KIDNEY, Structure(channel=2, label="liver", type=LIVER, category=codes.ANATOMICAL_STRUCTURE, rgb=(4, 5, 6)))
 
 
