@@ -12,7 +12,7 @@ from typing import Any
 from inference.applications.bundle.declaring import NAME
 from inference.applications.bundle.given import CONTAINER
 from inference.applications.container.contracts import FOLDER_PLACES, MERCURE_PLACES
-from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract
+from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract, Images, MarkedBy
 from inference.applications.container.engine import ContainerBounds, ContainerEngine
 from inference.applications.container.errors import UnfitContainer
 from inference.applications.container.package import packaged
@@ -29,6 +29,9 @@ from node.settings.source import BadValue, Here, MissingKey
 _DIGEST = re.compile(r"([a-z0-9][a-z0-9._/:-]*@)?sha256:([0-9a-f]{64})")
 _KEY = text_that("names joined by `.`, such as `volumes.liver`", re.compile(r"[^.\s]+(\.[^.\s]+)*").fullmatch)
 _FILE = text_that("the name of a file, such as `result.json`", re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.json").fullmatch)
+_NIFTI = text_that("the name of a NIfTI file, such as `labels.nii.gz`", re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.nii(\.gz)?").fullmatch)
+_LABEL_MAP = "labels.nii.gz"
+_MOST_LABEL = 65535
 _SHOWN = 12
 
 
@@ -41,6 +44,13 @@ class ContainerRefused(ConfigError):
     def __init__(self, problems: Sequence[ConfigError]) -> None:
         super().__init__("\n".join(f"{problem} [{problem.code}]" for problem in problems))
         self.problems = tuple(problems)
+
+
+def _marked(segment: "_MarkedEntry") -> MarkedBy | None:
+    """Where a NIfTI file marks a segment; None where a DICOM segmentation does."""
+    if segment.value is None and segment.file is None:
+        return None
+    return MarkedBy(file=segment.file or _LABEL_MAP, value=segment.value or 1)
 
 
 def _pinned(text: str) -> bool:
@@ -61,6 +71,15 @@ class _BoundsEntry:
 class _MarkedEntry:
     label: str = field(metadata=needed(LABEL, says="What viewers call it."))
     called: str | None = setting(LABEL, says="Segment Label that the container gives it, where that is another.")
+    value: int | None = setting(
+        whole(1, _MOST_LABEL),
+        says="Its number in a NIfTI file of labels, 1 where `file` alone is given; without both, a DICOM segmentation marks it.",
+    )
+    file: str | None = setting(
+        _NIFTI,
+        says="The NIfTI file that marks it, voxel on voxel of the images: of many segments, or of its own; `labels.nii.gz` where `value` "
+        "alone is given.",
+    )
     code: Code | None = setting(
         CODE,
         says="What it is, `SCT:10200004:Liver`; may be left out where the label is a name that is known here. The container's must be it.",
@@ -156,6 +175,12 @@ class ContainerDescription:
     findings: tuple[Any, ...] = setting(
         Items(noun="finding", of=block(_AnswerEntry, build=_AnswerEntry)), default="[]", says="What it calls present or absent, in JSON."
     )
+    images: str = setting(
+        Choice(of=tuple(Images)),
+        default="dicom",
+        says="What it is given: the DICOM files of the series, or one NIfTI file of its volume (not a module of mercure).",
+    )
+    image_file: str | None = setting(_NIFTI, says="With `images: nifti`, the name of that file; `image.nii.gz` without it.")
     values_file: str = setting(_FILE, default="result.json", says="The JSON file of its numbers, in its folder.")
     ignore: tuple[str, ...] = setting(
         Several(of=TEXT),
@@ -180,6 +205,13 @@ def _together(values: Values, nodes: Nodes, here: Here) -> None:
         raise here.about("accepts").refuse(BadValue, nodes["accepts"], "`parts` is for models; a container gets the series whole")
     if values["settings"] and values["contract"] != Contract.MERCURE:
         raise here.about("settings").refuse(BadValue, nodes["settings"], "stands in task.json, which mercure's modules alone read")
+    if values["images"] == Images.NIFTI and values["contract"] == Contract.MERCURE:
+        raise here.about("images").refuse(BadValue, nodes["images"], "modules of mercure read DICOM files by their names, and no NIfTI")
+    if values["image_file"] is not None and values["images"] != Images.NIFTI:
+        raise here.about("image_file").refuse(BadValue, nodes["image_file"], "is the name of a NIfTI file: needs `images: nifti`")
+    marked = [place for each in values["segments"] if (place := _marked(each)) is not None]
+    if twice := next((one for one in marked if marked.count(one) > 1), None):
+        raise here.about("segments").refuse(BadValue, nodes["segments"], f"two segments are {twice.value} in {twice.file}")
     for name, what in (("segments", "label"), ("values", "code"), ("findings", "code")):
         seen = [(getattr(one, what), getattr(one, "segment", None)) for one in values[name]]
         if twice := next((one for one, _ in seen if seen.count((one, _)) > 1), None):
@@ -240,6 +272,9 @@ def described(said: ContainerDescription, engine: ContainerEngine) -> ContainerM
         made_at=FOLDER_PLACES[1],
         variables=_variables("HILUM_INPUT_PATH", "HILUM_OUTPUT_PATH", FOLDER_PLACES),
         structures=structures,
+        images=Images(said.images),
+        image_file=said.image_file or "image.nii.gz",
+        marked={one.label: place for one in said.segments if (place := _marked(one)) is not None},
         called={one.label: one.called for one in said.segments if one.called is not None},
         found={one.label: one.found for one in said.segments if one.found is not None},
         optional=tuple(one.label for one in said.segments if one.optional),

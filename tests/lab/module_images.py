@@ -46,6 +46,10 @@ class ModuleImages:
         script = f'exec {_PYTHON} -m module.mercure_bone "$MERCURE_IN_DIR" "$MERCURE_OUT_DIR"'
         return self._image("mercure-bone", ["/bin/sh", "-c", script], {})
 
+    def of_nifti(self) -> str:
+        """The program that knows NIfTI alone, by its digest."""
+        return self._image("nifti-bone", [str(_PYTHON), "-m", "module.nifti_bone"], {})
+
     def packaged(self, memory: str = "128Mi") -> str:
         """The MONAI Application Package, by its digest: no entry point, its command stands in app.json."""
         app = {

@@ -17,6 +17,7 @@ from inference.applications.container.described import ContainerManifest
 from inference.applications.container.engine import engine_here
 from inference.applications.container.errors import (
     ContainerFailed,
+    ContainerNotStarted,
     ContainerOutputRefused,
     ContainerStopped,
     ImageAbsent,
@@ -148,6 +149,51 @@ def test_a_monai_application_package_becomes_findings(images: ModuleImages, modu
     np.testing.assert_array_equal(found.segments[0].mask, volume.voxels == 700)
 
 
+def of_nifti(image: str, **changed: str) -> str:
+    """The container.yaml of a program that reads NIfTI and writes labels."""
+    segments = '[{label: Bone, file: bone.nii.gz, code: "SCT:272673000:Bone structure"}]'
+    return yaml(image, contract="folder", values="[]", findings="[]", images="nifti", **{"segments": segments, **changed})
+
+
+def test_a_program_that_knows_nifti_alone_becomes_findings(images: ModuleImages, module: str, tmp_path: Path) -> None:
+    """It reads the volume and writes labels on its grid, which lies obliquely; neither says whose images they are."""
+    cosine, sine = np.cos(np.radians(20)), np.sin(np.radians(20))
+    affine = np.array([[0.0, 0, 0.7, -10], [2 * sine, 0.7 * cosine, 0, -12], [2 * cosine, -0.7 * sine, 0, 5], [0, 0, 0, 1]])
+    volume, found = said(entered(tmp_path, of_nifti(images.of_nifti())), tmp_path, affine=affine)
+    (segment,) = found.segments
+    np.testing.assert_array_equal(segment.mask, volume.voxels == 700)
+    assert (segment.label, segment.type.value) == ("Bone", "272673000")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        (
+            "shifted",
+            "«bone.nii.gz» is no label map of these images: it lies on another grid than the images: a corner lies 3.00 voxels off",
+        ),
+        ("undeclared", "«bone.nii.gz» marks 2, which container.yaml does not declare"),
+        ("cut", "«bone.nii.gz» is no label map of these images: it ends after 11 of 12 slices"),
+    ],
+)
+def test_labels_that_are_none_of_these_images_are_refused(
+    images: ModuleImages, module: str, tmp_path: Path, name: str, sentence: str
+) -> None:
+    """With what is wrong; nothing of them is used."""
+    application = entered(tmp_path, of_nifti(images.of_nifti(), image_file=f"{name}.nii.gz"))
+    with pytest.raises(ContainerOutputRefused) as refused:
+        said(application, tmp_path)
+    assert sentence in str(refused.value)
+
+
+def test_a_device_that_the_host_has_not_ends_the_job_with_the_engines_words(images: ModuleImages, module: str, tmp_path: Path) -> None:
+    """podman answers and refuses: it is not away, and the job does not wait for ever."""
+    application = entered(tmp_path, yaml(module, bounds="{memory: 200MB, gpu: true}"))
+    with pytest.raises(ContainerNotStarted, match="podman did not start the container: «"):
+        said(application, tmp_path)
+    assert images.podman("ps", "--all", "--quiet") == ""
+
+
 def test_slices_that_lie_obliquely_are_marked_where_they_are(images: ModuleImages, module: str, tmp_path: Path) -> None:
     """Turned by 20 degrees about the patient's left: the decimal strings of its frames are rounded, and still lie on the slices."""
     cosine, sine = np.cos(np.radians(20)), np.sin(np.radians(20))
@@ -203,7 +249,7 @@ _BAD: list[tuple[str, type[ModelError], str]] = [
     ("nothing", ContainerOutputRefused, "it wrote nothing that could be a result"),
     ("no mask", ContainerOutputRefused, 'it made no segmentation of "Bone", and result.json does not say that it was not found'),
     ("no number", ContainerOutputRefused, 'it does not say "Attenuation Coefficient": result.json has no number at bone.voxels'),
-    ("garbage", ContainerOutputRefused, "«more.dcm» is neither DICOM nor result.json"),
+    ("garbage", ContainerOutputRefused, "«more.dcm» is neither DICOM nor a file that container.yaml names"),
     ("damaged", ContainerOutputRefused, "«more.dcm» cannot be read as DICOM"),
     ("a link", ContainerOutputRefused, "«passwd.dcm» is a link, or no file"),
     ("a pipe", ContainerOutputRefused, "«more.dcm» is a link, or no file"),

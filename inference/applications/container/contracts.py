@@ -13,15 +13,28 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from inference.applications.container.described import ContainerManifest, Contract
+from inference.applications.container.described import ContainerManifest, Contract, Images
+from inference.imaging.nifti import write_nifti
+from inference.imaging.volume import Volume
 
 MERCURE_PLACES = ("/tmp/data", "/tmp/output")
 FOLDER_PLACES = ("/input", "/output")
 _TAGS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "AccessionNumber")
 
 
-def give(manifest: ContainerManifest, files: Sequence[Path], folder: Path) -> Dataset:
-    """Copy the images of a job into the folder of what a container is given; gives back what the first says of patient and study."""
+def give(manifest: ContainerManifest, volume: Volume, files: Sequence[Path], folder: Path) -> Dataset:
+    """Copy the images of a job into the folder of what a container is given, or write their volume there as NIfTI; gives back what the
+    first says of patient and study.
+
+    Raises
+    ------
+    IrregularSpacing
+        Of NIfTI: it has one step from slice to slice.
+    """
+    if manifest.images is Images.NIFTI:
+        write_nifti(folder / manifest.image_file, volume)
+        (folder / manifest.image_file).chmod(0o644)
+        return dcmread(files[0], stop_before_pixels=True, specific_tags=list(_TAGS))
     first: Dataset | None = None
     for file in files:
         header = dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))

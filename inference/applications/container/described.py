@@ -21,6 +21,21 @@ class Contract(StrEnum):
     FOLDER = "folder"
 
 
+class Images(StrEnum):
+    """What images a container is given."""
+
+    DICOM = "dicom"
+    NIFTI = "nifti"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkedBy:
+    """Where a container marks a structure if it writes NIfTI: the file, and its number there."""
+
+    file: str
+    value: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerValue:
     """A number that a container says.
@@ -68,6 +83,10 @@ class ContainerManifest:
         With its digest: NAME@sha256:… , or the image's own number, sha256:…
     structures
         What may be marked in a segmentation; `called` has what the container calls those that it calls otherwise, by their labels.
+    images, image_file
+        What it is given; of NIfTI the one file of its series.
+    marked
+        By labels of structures: where it marks one that it marks in a NIfTI file; others it marks in DICOM segmentations.
     found
         By labels of structures: where it stands in the file of values whether one was found (true, false, or an amount).
     optional
@@ -91,7 +110,10 @@ class ContainerManifest:
     given_at: str
     made_at: str
     structures: tuple[Structure, ...] = ()
+    images: Images = Images.DICOM
+    image_file: str = "image.nii.gz"
     called: Mapping[str, str] = field(default_factory=dict)
+    marked: Mapping[str, MarkedBy] = field(default_factory=dict)
     found: Mapping[str, str] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
     values: tuple[ContainerValue, ...] = ()

@@ -39,8 +39,8 @@ _OPEN_FILES = 1024
 _MOST_OF_A_USER = 4096
 _KEPT_BYTES = 4096
 _QUOTED = 300
-_ENGINE_ERROR = 125
-"""Exit status of both engines where the container was not started; its program may end with it too."""
+_ENGINE_ERRORS = (125, 126, 127)
+"""Exit statuses of both engines where the container was not started; its program may end with them too."""
 _OVER = (b"exited", b"stopped", b"dead")
 """How engines call a container whose program has ended."""
 _KILLED = 137
@@ -198,7 +198,7 @@ class ContainerEngine:
                     raise ContainerStopped(why)
                 if time.monotonic() > until:
                     raise ContainerStopped(f"it did not end within {seconds:.0f} s")
-            if process.returncode == _ENGINE_ERROR:
+            if process.returncode in _ENGINE_ERRORS:
                 began = self._began(name)
         finally:
             try:

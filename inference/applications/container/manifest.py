@@ -13,7 +13,7 @@ from inference import codes
 from inference.applications.bundle.expecting import expects_from
 from inference.applications.bundle.manifest import DEMONSTRATION, accepts_from, measure_from, structure_from
 from inference.applications.bundle.nouns import named, said_of
-from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract
+from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract, Images, MarkedBy
 from inference.applications.container.engine import ContainerBounds
 from inference.applications.container.errors import BrokenContainerManifest, UnfitContainer
 from inference.applications.container.running import said_by
@@ -29,7 +29,7 @@ from inference.imaging.volume import Volume
 
 SUFFIX = ".container.json"
 FORM = 1
-_PLAIN = ("name", "version", "title", "image", "given_at", "made_at", "values_file", "noun", "volumes", "grade")
+_PLAIN = ("name", "version", "title", "image", "given_at", "made_at", "image_file", "values_file", "noun", "volumes", "grade")
 
 
 def to_text(manifest: ContainerManifest) -> bytes:
@@ -38,9 +38,11 @@ def to_text(manifest: ContainerManifest) -> bytes:
         "form": FORM,
         **{name: getattr(manifest, name) for name in _PLAIN},
         "contract": manifest.contract.value,
+        "images": manifest.images.value,
         "accepts": said_of(manifest.accepts),
         "expects": {} if manifest.expects == Expects() else asdict(manifest.expects),
         "structures": [asdict(one) for one in manifest.structures],
+        "marked": {label: asdict(one) for label, one in manifest.marked.items()},
         "values": [asdict(one) for one in manifest.values],
         "answers": [asdict(one) for one in manifest.answers],
         "measures": [named(one) for one in manifest.measures],
@@ -67,9 +69,11 @@ def from_text(content: bytes, where: str) -> ContainerManifest:
             raise ValueError(f"it is not of form {FORM}")
         return ContainerManifest(
             contract=Contract(said.pop("contract")),
+            images=Images(said.pop("images")),
             accepts=accepts_from(said.pop("accepts")),
             expects=expects_from(said.pop("expects")),
             structures=tuple(structure_from(each) for each in said.pop("structures")),
+            marked={label: MarkedBy(**one) for label, one in said.pop("marked").items()},
             values=tuple(_value(each) for each in said.pop("values")),
             answers=tuple(_answer(each) for each in said.pop("answers")),
             measures=tuple(measure_from(each) for each in said.pop("measures")),

@@ -48,9 +48,10 @@ _SAME = ("PatientID", "StudyInstanceUID")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ContainerOutput:
-    """What a container wrote, sorted; by the names of the files. `values` are those of its JSON file."""
+    """What a container wrote, sorted; by the names of the files. `label_maps` are NIfTI files, `values` those of its JSON file."""
 
     segmentations: Mapping[str, Dataset]
+    label_maps: Mapping[str, Path]
     reports: Mapping[str, Dataset]
     values: Mapping[str, Any]
 
@@ -82,6 +83,8 @@ def read_made(manifest: ContainerManifest, folder: Path, source: Dataset, instan
     values: Mapping[str, Any] = {}
     segmentations: dict[str, Dataset] = {}
     reports: dict[str, Dataset] = {}
+    label_maps: dict[str, Path] = {}
+    declared = {one.file for one in manifest.marked.values()}
     elements = 0
     for name, path in _files(manifest, folder):
         # mercure copies the task there for modules that pass it on
@@ -90,12 +93,15 @@ def read_made(manifest: ContainerManifest, folder: Path, source: Dataset, instan
         if name == manifest.values_file:
             values = _json(manifest, name, path)
             continue
+        if name in declared:
+            label_maps[name] = path
+            continue
         elements += _elements(manifest, name, path, _MOST_ELEMENTS - elements)
         if dataset := _dicom(manifest, name, path, source, instances):
             (segmentations if dataset.SOPClassUID in _SEGMENTATIONS else reports)[name] = dataset
-    if not (segmentations or reports or values):
+    if not (segmentations or label_maps or reports or values):
         refuse(manifest, "it wrote nothing that could be a result")
-    return ContainerOutput(segmentations=segmentations, reports=reports, values=values)
+    return ContainerOutput(segmentations=segmentations, label_maps=label_maps, reports=reports, values=values)
 
 
 def _files(manifest: ContainerManifest, folder: Path) -> Sequence[tuple[str, Path]]:
@@ -140,7 +146,7 @@ def _elements(manifest: ContainerManifest, name: str, path: Path, most: int) -> 
     shown = quoted(name)
     with path.open("rb") as file:
         if file.read(_PREAMBLE)[128:] != b"DICM":
-            refuse(manifest, f"{shown} is neither DICOM nor {manifest.values_file}; where nobody needs it, `ignore:` leaves it out")
+            refuse(manifest, f"{shown} is neither DICOM nor a file that container.yaml names; if nobody needs it, `ignore:` leaves it out")
     try:
         found = elements_of(path, most)
     except ValueError as broken:

@@ -5,6 +5,7 @@ Segmentation: PS3.3 A.51 and C.8.20; of reports, the numbers of their content (P
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from inference.codes import Code
 from inference.errors import quoted
 from inference.findings import Evaluation, Findings, Measurement, empty_mask
 from inference.imaging.header import PARSE_ERRORS
+from inference.imaging.nifti import read_labels
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable
 
@@ -42,6 +44,11 @@ def found_in(manifest: ContainerManifest, volume: Volume, written: ContainerOutp
             read = _segments(manifest, volume, dataset, quoted(name))
         except PARSE_ERRORS as broken:
             refuse(manifest, f"{quoted(name)} is a segmentation that cannot be read: {type(broken).__name__} ({quoted(broken)})")
+        if twice := sorted(masks.keys() & read.keys()):
+            refuse(manifest, f'{quoted(name)} marks "{twice[0]}" a second time')
+        masks |= read
+    for name, path in written.label_maps.items():
+        read = _labelled(manifest, volume, name, path)
         if twice := sorted(masks.keys() & read.keys()):
             refuse(manifest, f'{quoted(name)} marks "{twice[0]}" a second time')
         masks |= read
@@ -153,6 +160,21 @@ def _segments(manifest: ContainerManifest, volume: Volume, dataset: Dataset, sho
             refuse(manifest, f"{shown} marks a segment {number} that it does not describe")
         masks[numbers[number].label][z] |= frame.astype(np.bool_)
     return masks
+
+
+def _labelled(manifest: ContainerManifest, volume: Volume, name: str, path: Path) -> dict[str, Mask]:
+    """The masks of a NIfTI file of labels, by the labels of the manifest: of each voxel it says which of them it is, or none."""
+    declared = {label: one.value for label, one in manifest.marked.items() if one.file == name}
+    try:
+        labels = read_labels(path, volume)
+    except ValueError as unfit:
+        refuse(manifest, f"{quoted(name)} is no label map of these images: {unfit}")
+    seen = np.zeros(np.iinfo(labels.dtype).max + 1, np.bool_)
+    for plane in labels:
+        seen[plane] = True
+    if unknown := set(np.flatnonzero(seen).tolist()) - {0, *declared.values()}:
+        refuse(manifest, f"{quoted(name)} marks {min(unknown)}, which container.yaml does not declare")
+    return {label: labels == value for label, value in declared.items()}
 
 
 def _background(segment: Dataset) -> bool:

@@ -19,7 +19,9 @@ def said_by(manifest: ContainerManifest, subject: Volume, job: JobFiles, *, rema
 
     Raises
     ------
-    ContainerEngineAway, ImageAbsent, ContainerFailed, ContainerStopped, ContainerOutputRefused
+    ContainerEngineAway, ContainerNotStarted, ImageAbsent, ContainerFailed, ContainerStopped, ContainerOutputRefused
+    IrregularSpacing
+        The images are given as NIfTI, and lie in unequal steps.
     """
     engine = engine_here()
     engine.image(manifest.image)
@@ -29,7 +31,7 @@ def said_by(manifest: ContainerManifest, subject: Volume, job: JobFiles, *, rema
             folder.mkdir()
         given.chmod(0o755)
         made.chmod(0o700)
-        header = give(manifest, job.files, given)
+        header = give(manifest, subject, job.files, given)
         call = ContainerCall(
             image=manifest.image,
             given=given,

@@ -10,6 +10,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -34,7 +35,7 @@ def contained(dataset: Dataset) -> int:
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian], ids=["implicit", "explicit"])
 @pytest.mark.parametrize("undefined", [False, True], ids=["lengths", "delimiters"])
-def test_elements_in_sequences_count_and_so_do_items(tmp_path: Path, syntax: str, undefined: bool) -> None:
+def test_elements_in_sequences_count_and_so_do_items(tmp_path: Path, syntax: UID, undefined: bool) -> None:
     """Three elements, a sequence of two items with a sequence in the first: counted by hand; a delimiter counts as what it ends."""
     inner, outer, empty = Dataset(), Dataset(), Dataset()
     inner.CodeValue, inner.CodeMeaning = "1", "one"

@@ -9,15 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from inference import codes
 from inference.applications.bundle.manifest import Structure
-from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract
+from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract, MarkedBy
 from inference.applications.container.errors import ContainerOutputRefused
 from inference.applications.container.output import read_made
 from inference.applications.container.reading import found_in
@@ -167,6 +169,52 @@ def test_more_elements_than_a_result_has_are_not_read(run: Run) -> None:
         run.says(container(), run.seg())
 
 
+def labelled(run: Run, manifest: ContainerManifest, labels: NDArray[np.generic], name: str = "labels.nii.gz") -> Findings:
+    """What a job finds of a file of labels, written as nibabel writes it."""
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ run.volume.affine[:, [2, 1, 0, 3]]
+    nibabel.save(nibabel.Nifti1Image(labels.T, affine), run.made / name)
+    return run.says(manifest)
+
+
+def by_labels(**numbers: int) -> dict[str, MarkedBy]:
+    """Segments that one file marks; "_" stands for a blank."""
+    return {label.replace("_", " "): MarkedBy(file="labels.nii.gz", value=value) for label, value in numbers.items()}
+
+
+def test_labels_are_segments_with_their_declared_codes(run: Run) -> None:
+    """Two numbers of one file; what it leaves out was not found: of each voxel it says what it is."""
+    manifest = container(structures=BOTH, marked=by_labels(kidney_left=3, liver=12))
+    found = labelled(run, manifest, 3 * (run.volume.voxels == 700).astype(np.uint8))
+    (segment,) = found.segments
+    assert (segment.label, segment.type, segment.laterality) == ("kidney left", KIDNEY, codes.LEFT)
+    np.testing.assert_array_equal(segment.mask, run.volume.voxels == 700)
+    assert told(found) == ["Not found in these images: liver."]
+
+
+def test_a_number_that_nothing_declares_is_refused(run: Run) -> None:
+    """It is a structure without a code; the least of them is named."""
+    labels = np.zeros((4, 8, 8), np.int16)
+    labels[1, 1, 1], labels[2, 2, 2], labels[3, 3, 3] = 3, 9, 5
+    with pytest.raises(ContainerOutputRefused, match=r"«labels\.nii\.gz» marks 5, which container\.yaml does not declare"):
+        labelled(run, container(marked=by_labels(kidney_left=3)), labels)
+
+
+def test_a_file_of_labels_that_did_not_come_is_no_healthy_patient(run: Run) -> None:
+    """As of a segmentation; nor is a NIfTI file that nobody declared, which is refused as all else is."""
+    marked = by_labels(kidney_left=3)
+    with pytest.raises(ContainerOutputRefused, match='it made no segmentation of "kidney left"'):
+        run.says(container(marked=marked), values={"status": "ok"})
+    with pytest.raises(ContainerOutputRefused, match=r"«other\.nii\.gz» is neither DICOM nor a file that container\.yaml names"):
+        labelled(run, container(marked=marked), np.zeros((4, 8, 8), np.uint8), "other.nii.gz")
+
+
+def test_what_a_segmentation_marks_no_file_of_labels_marks_besides(run: Run) -> None:
+    """Which of the two is meant nobody knows."""
+    save(run.seg(), run.made / "kidney.dcm")
+    with pytest.raises(ContainerOutputRefused, match=r'«labels\.nii\.gz» marks "kidney left" a second time'):
+        labelled(run, container(marked=by_labels(kidney_left=1)), np.zeros((4, 8, 8), np.uint8))
+
+
 BOTH = (LEFT_KIDNEY, Structure(channel=2, label="liver", type=LIVER, category=codes.ANATOMICAL_STRUCTURE, rgb=(4, 5, 6)))
 
 
@@ -285,7 +333,7 @@ def test_a_file_of_holes_is_refused_without_being_read(run: Run) -> None:
     """A terabyte that takes no place on the disk."""
     with (run.made / "mask.dcm").open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(ContainerOutputRefused, match=r"«mask\.dcm» is neither DICOM nor result\.json"):
+    with pytest.raises(ContainerOutputRefused, match=r"«mask\.dcm» is neither DICOM nor a file that container\.yaml names"):
         run.says(container())
     (run.made / "mask.dcm").rename(run.made / "result.json")
     with pytest.raises(ContainerOutputRefused, match=r"result\.json has more than 1024 KiB"):
@@ -296,7 +344,7 @@ def test_a_file_of_holes_is_refused_without_being_read(run: Run) -> None:
 def test_a_name_of_a_file_breaks_no_line_and_no_quotation(run: Run, name: bytes) -> None:
     """It is shown in characters that every log and database takes."""
     Path(os.fsdecode(bytes(run.made) + b"/" + name)).write_bytes(b"x")
-    with pytest.raises(ContainerOutputRefused, match="is neither DICOM nor result") as refused:
+    with pytest.raises(ContainerOutputRefused, match="is neither DICOM nor a file") as refused:
         run.says(container())
     assert re.search("«[ -~]+»", str(refused.value))
     assert str(refused.value).isprintable()

@@ -40,6 +40,21 @@ def test_the_pages_own_description_is_good(tmp_path: Path) -> None:
     assert dict(said.settings) == {"limit": 300}
 
 
+def test_the_pages_lines_of_nifti_are_good(tmp_path: Path) -> None:
+    """With what every description has before them: two numbers of one file, and a file of its own."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    (text,) = [block for block in blocks if block.startswith("images: nifti")]
+    before = "name: ct-organs\ntitle: Organs\ncontract: folder\naccepts: {modality: CT}\nlicence: {weights: MIT}\nimage: sha256:"
+    (tmp_path / "container.yaml").write_text(f"{before}{64 * '0'}\n{text}", encoding="utf-8")
+    said = load(tmp_path)
+    assert said.images == "nifti"
+    assert [(one.label, one.value, one.file) for one in said.segments] == [
+        ("Liver", 1, None),
+        ("Spleen", 2, None),
+        ("Aorta", None, "aorta.nii.gz"),
+    ]
+
+
 def test_the_schema_has_every_key_with_what_it_does() -> None:
     """Editors complete from it, and nothing beside the keys is taken."""
     told = schema()
