@@ -12,7 +12,7 @@ from typing import Any
 from inference.applications.bundle.declaring import NAME
 from inference.applications.bundle.given import CONTAINER
 from inference.applications.container.contracts import FOLDER_PLACES, MERCURE_PLACES
-from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract, Images, MarkedBy
+from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract, ImageFormat, MarkedBy
 from inference.applications.container.engine import ContainerBounds, ContainerEngine
 from inference.applications.container.errors import UnfitContainer
 from inference.applications.container.package import packaged
@@ -176,7 +176,7 @@ class ContainerDescription:
         Items(noun="finding", of=block(_AnswerEntry, build=_AnswerEntry)), default="[]", says="What it calls present or absent, in JSON."
     )
     images: str = setting(
-        Choice(of=tuple(Images)),
+        Choice(of=tuple(ImageFormat)),
         default="dicom",
         says="What it is given: the DICOM files of the series, or one NIfTI file of its volume (not a module of mercure).",
     )
@@ -205,9 +205,9 @@ def _together(values: Values, nodes: Nodes, here: Here) -> None:
         raise here.about("accepts").refuse(BadValue, nodes["accepts"], "`parts` is for models; a container gets the series whole")
     if values["settings"] and values["contract"] != Contract.MERCURE:
         raise here.about("settings").refuse(BadValue, nodes["settings"], "stands in task.json, which mercure's modules alone read")
-    if values["images"] == Images.NIFTI and values["contract"] == Contract.MERCURE:
+    if values["images"] == ImageFormat.NIFTI and values["contract"] == Contract.MERCURE:
         raise here.about("images").refuse(BadValue, nodes["images"], "modules of mercure read DICOM files by their names, and no NIfTI")
-    if values["image_file"] is not None and values["images"] != Images.NIFTI:
+    if values["image_file"] is not None and values["images"] != ImageFormat.NIFTI:
         raise here.about("image_file").refuse(BadValue, nodes["image_file"], "is the name of a NIfTI file: needs `images: nifti`")
     marked = [place for each in values["segments"] if (place := _marked(each)) is not None]
     if twice := next((one for one in marked if marked.count(one) > 1), None):
@@ -272,7 +272,7 @@ def described(said: ContainerDescription, engine: ContainerEngine) -> ContainerM
         made_at=FOLDER_PLACES[1],
         variables=_variables("HILUM_INPUT_PATH", "HILUM_OUTPUT_PATH", FOLDER_PLACES),
         structures=structures,
-        images=Images(said.images),
+        images=ImageFormat(said.images),
         image_file=said.image_file or "image.nii.gz",
         marked={one.label: place for one in said.segments if (place := _marked(one)) is not None},
         called={one.label: one.called for one in said.segments if one.called is not None},

@@ -13,7 +13,7 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from inference.applications.container.described import ContainerManifest, Contract, Images
+from inference.applications.container.described import ContainerManifest, Contract, ImageFormat
 from inference.imaging.nifti import write_nifti
 from inference.imaging.volume import Volume
 
@@ -31,7 +31,7 @@ def give(manifest: ContainerManifest, volume: Volume, files: Sequence[Path], fol
     IrregularSpacing
         Of NIfTI: it has one step from slice to slice.
     """
-    if manifest.images is Images.NIFTI:
+    if manifest.images is ImageFormat.NIFTI:
         write_nifti(folder / manifest.image_file, volume)
         (folder / manifest.image_file).chmod(0o644)
         return dcmread(files[0], stop_before_pixels=True, specific_tags=list(_TAGS))

@@ -21,7 +21,7 @@ class Contract(StrEnum):
     FOLDER = "folder"
 
 
-class Images(StrEnum):
+class ImageFormat(StrEnum):
     """What images a container is given."""
 
     DICOM = "dicom"
@@ -110,7 +110,7 @@ class ContainerManifest:
     given_at: str
     made_at: str
     structures: tuple[Structure, ...] = ()
-    images: Images = Images.DICOM
+    images: ImageFormat = ImageFormat.DICOM
     image_file: str = "image.nii.gz"
     called: Mapping[str, str] = field(default_factory=dict)
     marked: Mapping[str, MarkedBy] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from inference import codes
 from inference.applications.bundle.expecting import expects_from
 from inference.applications.bundle.manifest import DEMONSTRATION, accepts_from, measure_from, structure_from
 from inference.applications.bundle.nouns import named, said_of
-from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract, Images, MarkedBy
+from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract, ImageFormat, MarkedBy
 from inference.applications.container.engine import ContainerBounds
 from inference.applications.container.errors import BrokenContainerManifest, UnfitContainer
 from inference.applications.container.running import said_by
@@ -69,7 +69,7 @@ def from_text(content: bytes, where: str) -> ContainerManifest:
             raise ValueError(f"it is not of form {FORM}")
         return ContainerManifest(
             contract=Contract(said.pop("contract")),
-            images=Images(said.pop("images")),
+            images=ImageFormat(said.pop("images")),
             accepts=accepts_from(said.pop("accepts")),
             expects=expects_from(said.pop("expects")),
             structures=tuple(structure_from(each) for each in said.pop("structures")),
