@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -57,6 +57,7 @@ def volume(affine: NDArray[np.float64], voxels: NDArray[np.generic] | None = Non
 OBLIQUE = turned((20, -35, 130), (2.5, 0.7, 0.9))
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     degrees=st.tuples(*[st.floats(-180, 180)] * 3),
     steps=st.tuples(*[st.floats(0.3, 8)] * 3),
