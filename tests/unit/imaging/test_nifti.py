@@ -82,8 +82,9 @@ def test_what_is_written_lies_where_nibabel_finds_it(
     np.testing.assert_array_equal(np.asanyarray(read.dataobj), voxels.astype("f4").T)
     ijk = np.indices(read.shape).reshape(3, -1)
     places = LPS @ affine @ np.vstack([ijk[::-1], np.ones(ijk.shape[1])])
-    for way in (read.get_sform(), read.get_qform()):
-        np.testing.assert_allclose(way @ np.vstack([ijk, np.ones(ijk.shape[1])]), places, atol=1e-3)
+    # a quaternion of 32 bits without its a, which is the root of a difference: half a turn is known to 3e-4 alone
+    for way, off_mm in ((read.get_sform(), 1e-3), (read.get_qform(), 0.05)):
+        np.testing.assert_allclose(way @ np.vstack([ijk, np.ones(ijk.shape[1])]), places, atol=off_mm)
     assert read.header.get_xyzt_units()[0] == "mm"
 
 
