@@ -181,7 +181,7 @@ def test_a_container_of_docker_outlives_no_node_that_was_killed(tmp_path: Path) 
     """Docker's daemon lets it run on, and has no bound of time: what was started beside it removes it when its time is over."""
     os.mkfifo(tmp_path / "removed")
     removes = f"open({str(tmp_path / 'removed')!r}, 'w').write(sys.argv[-1])"
-    there = engine(tmp_path, "open(made + '/begun', 'w').close()\nsignal.pause()", rm=removes, name="docker")
+    there = engine(tmp_path, "open(made + '/begun', 'w').close()\nsignal.alarm(60)\nsignal.pause()", rm=removes, name="docker")
     asked = call(tmp_path)
     script = (
         "import os, sys, threading, signal\nfrom pathlib import Path\n"
