@@ -8,6 +8,7 @@ time costs the test that it had begun: another one, made in its place, runs what
 import os
 import signal
 import struct
+import sys
 import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 import pytest
+from _pytest._io import TerminalWriter
 from _pytest.capture import CaptureManager
 from _pytest.runner import pytest_sessionfinish
 
@@ -231,7 +233,7 @@ def _begin(config: pytest.Config, capture: CaptureManager, there: Connection) ->
     capture.stop_global_capturing()
     capture.start_global_capturing()
     config.pluginmanager.unregister(name="terminalreporter")
-    config.pluginmanager.register(_Telling(config, there))
+    config.pluginmanager.register(_Telling(config, there), "terminalreporter")
 
 
 def _run(session: pytest.Session, items: Iterator[pytest.Item]) -> None:
@@ -251,11 +253,16 @@ def _items(first: Sequence[pytest.Item], turns: Sequence[Sequence[pytest.Item]],
 
 
 class _Telling:
-    """Pytest plug-in of a fork: tells its parent which test begins, and how it went."""
+    """Pytest plug-in of a fork: tells its parent which test begins, and how it went.
+
+    It stands in the terminal's place, of which plug-ins ask where they may write (`config.get_terminal_writer`): pytest-timeout writes the
+    threads of a test that is over its time. What they write is captured with what the test says.
+    """
 
     def __init__(self, config: pytest.Config, there: Connection) -> None:
         self._config = config
         self._there = there
+        self._tw = TerminalWriter(sys.stderr)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._there.send(nodeid)

@@ -72,6 +72,16 @@ def begun():
 def test_waits_for_it(begun):
     pass
 """
+_WAITS = """
+import signal, threading
+
+def test_waits():
+    threading.Thread(target=threading.Event().wait, name="waits-beside-it", daemon=True).start()
+    signal.raise_signal(signal.SIGALRM)
+
+def test_comes_after_it():
+    pass
+"""
 _INTERRUPTED = """
 import os, pytest, signal
 
@@ -148,6 +158,18 @@ def test_what_took_its_time_before_a_test_is_told(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(_PLUGGED_IN)
     (tmp_path / "test_slow.py").write_text(_SLOW_TO_BEGIN)
     assert re.search(r"0\.\d\ds setup +test_slow\.py::test_waits_for_it", _run(tmp_path, "--durations", "5")[1])
+
+
+def test_what_is_over_its_time_is_told_with_where_its_threads_stood(tmp_path: Path) -> None:
+    """As without forks: pytest-timeout asks for the terminal, which a fork has not, and names where each thread stands. Its
+    alarm comes at once here."""
+    (tmp_path / "conftest.py").write_text(_PLUGGED_IN)
+    (tmp_path / "test_waits.py").write_text(_WAITS)
+    code, said = _run(tmp_path, "--timeout", "60")
+    assert code == pytest.ExitCode.TESTS_FAILED
+    assert "Timeout (>60.0s) from pytest-timeout" in said
+    assert "Stack of waits-beside-it" in said
+    assert "1 failed, 1 passed" in said
 
 
 def test_no_further_test_is_begun_after_as_many_failures_as_asked_for(tmp_path: Path) -> None:
