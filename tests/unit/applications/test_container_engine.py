@@ -160,8 +160,9 @@ for word; do case "$word" in --volume=*:/output:rw) made=${{word#--volume=}}; ma
 closed="$made/a
 b"
 mkdir "$closed"
-head -c 9000 /dev/zero > "$closed/more"
+exec 3> "$closed/more"
 chmod {mode} "$closed"
+head -c 9000 /dev/zero >&3
 """
 """An engine without Python, which others than its owner may not be let to; the rights of who called it are its own."""
 
