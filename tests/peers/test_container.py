@@ -1,4 +1,5 @@
-"""A made module of mercure and a made MONAI Application Package, unchanged, behind routes of a node: their results stand in Orthanc."""
+"""A made module of mercure, a made MONAI Application Package and a program that knows NIfTI alone, behind routes of a node: their results
+stand in Orthanc."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -59,8 +60,8 @@ def imported(folder: Path, text: str, repository: Path, images: ModuleImages, co
 
 def test_the_page_leads_from_a_module_of_mercure_to_results_in_the_pacs(images: ModuleImages, tmp_path: Path) -> None:
     """The page's description with this image in the place of its own, its import and its route; beside it a MONAI Application Package
-    that marks the same. The masks are where the bone is, under the page's code; the report has the module's volume; the objects are the
-    node's own, name the image, and the validators find nothing."""
+    and a program that is given NIfTI and writes labels, which mark the same. The masks are where the bone is, under the page's code; the
+    reports have its volume; the objects are the node's own, name the image, and the validators find nothing."""
     command = PAGE.typed(PAGE.commands()[0])
     PAGE.followed()
     mercure = images.mercure()
@@ -76,10 +77,15 @@ def test_the_page_leads_from_a_module_of_mercure_to_results_in_the_pacs(images: 
     with (tmp_path / "package.yaml").open("w") as file:
         YAML(typ="safe").dump(package, file)
     imported(tmp_path / "package", (tmp_path / "package.yaml").read_text(), tmp_path / "models", images, command)
+    knows_nifti = {**package, "name": "ct-nifti", "contract": "folder", "image": images.of_nifti(), "images": "nifti"}
+    knows_nifti["segments"] = [{**package["segments"][0], "file": "bone.nii.gz"}]
+    with (tmp_path / "nifti.yaml").open("w") as file:
+        YAML(typ="safe").dump(knows_nifti, file)
+    imported(tmp_path / "nifti", (tmp_path / "nifti.yaml").read_text(), tmp_path / "models", images, command)
     (routed,) = [text for text in PAGE.blocks("yaml") if "routes:" in text]
     routes: list[Mapping[str, Any]] = YAML(typ="safe").load(routed)["routes"]
-    also = {**routes[0], "name": "the package", "run": ["ct-package"]}
-    with hospital(tmp_path, tmp_path / "models", routes=[*routes, also], environment=images.environment) as both:
+    also = [{**routes[0], "name": f"also {name}", "run": [name]} for name in ("ct-package", "ct-nifti")]
+    with hospital(tmp_path, tmp_path / "models", routes=[*routes, *also], environment=images.environment) as both:
         sent = bone(tmp_path / "sent", "CONTAINED")
         both.pacs.upload(sent)
         study = both.results(source.study_uid(sent))
@@ -87,7 +93,7 @@ def test_the_page_leads_from_a_module_of_mercure_to_results_in_the_pacs(images: 
             modality: [path for series in study.of(modality) for path in both.pacs.download(series, tmp_path / "back")]
             for modality in ("SEG", "SR")
         }
-    assert len(found["SEG"]) == 2
+    assert len(found["SEG"]) == 3
     volume = np.prod(BLOCK) * 2 / 1000
     for path in found["SEG"]:
         dataset = pydicom.dcmread(path)
@@ -96,10 +102,10 @@ def test_the_page_leads_from_a_module_of_mercure_to_results_in_the_pacs(images: 
         assert dataset.PatientID == "CONTAINED"
         (mask,) = validators.segimage2itkimage(path)
         assert len(mask.points_mm()) == np.prod(BLOCK)
-    images_named = {mercure.rpartition(":")[2][:12], package["image"].rpartition(":")[2][:12]}
+    images_named = {image.rpartition(":")[2][:12] for image in (mercure, package["image"], knows_nifti["image"])}
     assert {name for name in images_named if any(name in str(pydicom.dcmread(path)) for path in found["SEG"])} == images_named
     reports = [path for path in found["SR"] if "measurements" in pydicom.dcmread(path).SeriesDescription]
-    assert len(reports) == 2
+    assert len(reports) == 3
     assert all(f"{volume:.2f}"[:4] in str(pydicom.dcmread(path)) for path in reports)
     assert [fault for path in found["SEG"] for fault in validators.faults_of(path)] == []
     assert [fault for path in found["SR"] for fault in validators.faults_of(path, report=True)] == []
