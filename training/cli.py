@@ -57,6 +57,7 @@ def train(
     minutes: float = 10.0,
     roles: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     optional: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    fusion: Literal["early", "late"] | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Train a recipe's model, or go on with a training that was ended; several processes with torchrun.
@@ -128,9 +129,14 @@ def train(
     roles
         Recipe segmentation: of a layout with several images of a case (BraTS, BIDS, channels of nnU-Net), those that are learned together,
         the one that was drawn on first (default: all; of BIDS the only one that all have). A route then says which series fills each.
-        Recipes classification and regression: of BIDS, the image that is learned from.
+        Recipes classification and regression: several series of a case, the one that results lie on first: columns of the table, which name
+        them by file, by SeriesInstanceUID or, beside a StudyInstanceUID, by their description; without such columns, beside a
+        StudyInstanceUID, the descriptions themselves. Of BIDS, the images that are learned from, one or several.
     optional
         Those of --roles that may be missing: they are left out at random in training, and a study without them is served.
+    fusion
+        Recipes classification and regression: where several roles come together: early (the default), as channels of one network; late,
+        behind a network each, whose features are averaged over the roles that are there.
     as_json
         With --list: print the list as JSON; with --methods the table.
     """
@@ -158,6 +164,7 @@ def train(
         modality=modality,
         roles=roles,
         optional=optional,
+        fusion=fusion,
     )
     given = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
     with ranks(Device(device), Precision(precision), accumulate) as here:

@@ -54,6 +54,9 @@ _OVERLAP = 0.25
 
 Triple = tuple[float, float, float]
 
+EARLY, LATE = "early", "late"
+"""Where several roles come together in a network for a table."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -77,6 +80,9 @@ class Asked:
         Where a case has several images, those that are learned together; () for what the layout says.
     optional
         Those of `roles` without which it is learned, too.
+    fusion
+        Of several roles in a network for a table, where they come together: "early", as channels of one encoder, as where nothing is said;
+        or "late", behind one each.
     """
 
     name: str | None = None
@@ -88,6 +94,7 @@ class Asked:
     modality: str | None = None
     roles: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    fusion: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,13 +227,14 @@ def told(plan: Plan) -> str:
     )
     return (
         f"{plan.series} series of {plan.patients} patients, {plan.manifest.accepts.modality[0]}: "
-        f"{', '.join(one.label for one in plan.manifest.structures)}; {_roles_told(plan.manifest)}{_by(spacing.pixdim)} mm, "
+        f"{', '.join(one.label for one in plan.manifest.structures)}; {roles_told(plan.manifest)}{_by(spacing.pixdim)} mm, "
         f"windows of {_by(plan.window)} voxels (to the head, the back, the left), {values}"
         + ("" if plan.split == BY_PATIENT else f"; split {plan.split}")
     )
 
 
-def _roles_told(manifest: BundleManifest) -> str:
+def roles_told(manifest: BundleManifest) -> str:
+    """The roles that a network sees together, for people; "" where it sees one image."""
     return ", ".join(f"{role} (may be missing)" if role in manifest.optional else role for role in manifest.roles) + "; " * bool(
         manifest.roles
     )

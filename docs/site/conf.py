@@ -59,6 +59,7 @@ _PARTS = {
         "docs/howto/train-on-other-layouts",
         "docs/howto/train-a-classifier",
         "docs/howto/train-a-regression",
+        "docs/howto/train-on-several-series",
         "docs/howto/chest-xray",
         "docs/howto/brain-structures",
         "docs/howto/fundus-vessels",

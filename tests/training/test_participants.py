@@ -8,6 +8,7 @@ import pytest
 
 from inference.imaging.volume import Volume
 from training import recipes
+from training.data.outlined import ONE, Roles
 from training.errors import UnfitData, UnfitSetting
 from training.planning import Asked
 from training.tabled.labels import read_labels, read_numbers
@@ -30,7 +31,7 @@ def test_all_visits_of_a_participant_have_its_class(folder: Path) -> None:
     table = read_labels(folder / "participants.tsv", ("group",))
     assert [code.meaning for code in table.channels] == ["control", "patient"]
     assert table.unlabelled == (4,)
-    found = of_participants(folder, table, None, ("T1w",))
+    found = of_participants(folder, table, None, Roles(names=("T1w",)))
     assert [(case.name, case.patient, case.labels) for case in found.cases] == [
         ("sub-01_ses-1", "sub-01", (False, True)),
         ("sub-01_ses-2", "sub-01", (False, True)),
@@ -52,11 +53,11 @@ def test_numbers_are_of_one_visit_and_have_their_unit_beside_the_table(folder: P
     table = read_numbers(folder / "participants.tsv", ("age",))
     assert [(line.name, line.labels) for line in table.lines] == [("sub-01", (61.0,)), ("sub-02", (48.0,))]
     assert table.units[0].value == "a"
-    found = of_participants(folder, table, None, ("T1w",))
+    found = of_participants(folder, table, None, Roles(names=("T1w",)))
     assert [case.name for case in found.cases] == ["sub-02"]
     assert found.lost == ("line 2: sub-01 has the sessions ses-1, ses-2: a column session_id says which",)
     (folder / "visits.tsv").write_text("participant_id\tsession_id\tage (a)\nsub-01\tses-2\t62\nsub-01\t1\t61\nsub-02\t\t48\n")
-    found = of_participants(folder, read_numbers(folder / "visits.tsv"), None, ("FLAIR",))
+    found = of_participants(folder, read_numbers(folder / "visits.tsv"), None, Roles(names=("FLAIR",)))
     assert [(case.name, case.labels) for case in found.cases] == [("sub-01_ses-2", (62.0,)), ("sub-01_ses-1", (61.0,)), ("sub-02", (48.0,))]
     (folder / "participants.json").write_text("[1")
     with pytest.raises(UnfitData, match=r"participants\.json is no description of the columns"):
@@ -68,7 +69,7 @@ def test_lines_without_an_image_are_told(folder: Path) -> None:
     (folder / "sub-02" / "anat" / "sub-02_T1w.nii.gz").unlink()
     lines = ("sub-01\t1\tpatient", "sub-01\t7\tpatient", "sub-01\t\tcontrol", "sub-02\t\tcontrol", "sub-09\t\tcontrol")
     (folder / "visits.tsv").write_text("\n".join(("participant_id\tsession_id\tgroup", *lines)) + "\n")
-    found = of_participants(folder, read_labels(folder / "visits.tsv"), None, ("T1w",))
+    found = of_participants(folder, read_labels(folder / "visits.tsv"), None, Roles(names=("T1w",)))
     assert [case.name for case in found.cases] == ["sub-01_ses-1", "sub-01_ses-2"]
     assert [one.partition(" in ")[0] for one in found.lost] == [
         "line 3: sub-01, session 7, has no image",
@@ -82,13 +83,13 @@ def test_which_image_is_asked_where_visits_have_several(folder: Path, tmp_path: 
     """And what cannot be is refused: several images of a visit, a modality beside one, a folder that is no BIDS folder."""
     table = read_labels(folder / "participants.tsv", ("group",))
     with pytest.raises(UnfitData, match="all visits have FLAIR, T1w: say which is learned from, `--roles`"):
-        of_participants(folder, table, None, ())
-    with pytest.raises(UnfitSetting, match="one image of each visit: name one"):
-        of_participants(folder, table, None, ("T1w", "FLAIR"))
+        of_participants(folder, table, None, ONE)
+    with pytest.raises(UnfitSetting, match="--optional T1w: it is one of --roles T1w FLAIR, and not the first"):
+        of_participants(folder, table, None, Roles(names=("T1w", "FLAIR"), optional=("T1w",)))
     with pytest.raises(UnfitSetting, match="which says it itself"):
-        of_participants(folder, table, "MR", ("T1w",))
+        of_participants(folder, table, "MR", Roles(names=("T1w",)))
     with pytest.raises(UnfitData, match="is no BIDS folder: it has no dataset_description"):
-        of_participants(tmp_path, table, None, ())
+        of_participants(tmp_path, table, None, ONE)
 
 
 def test_a_run_is_planned_from_participants_and_goes_on(tmp_path: Path) -> None:

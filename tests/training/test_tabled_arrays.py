@@ -59,7 +59,7 @@ def test_the_split_of_the_file_is_kept_whatever_the_seed(tmp_path: Path) -> None
             assert len(side) == COUNTS[name]
             assert [case.labels for case in side] == [(not one, bool(one)) for one in made[f"{name}_labels"][:, 0]]
     np.testing.assert_array_equal(sides.test[3].load().subject.images[0].pixels, made["test_images"][3])
-    assert told[-1].startswith("44 cases of 44 patients, DX: one of 2 classes, broad × 1, fine × 1;")
+    assert told[-1].startswith("44 cases, DX: one of 2 classes, broad × 1, fine × 1;")
     assert told[-1].endswith("split AS THE FILE HAS IT; WHETHER TWO CASES ARE OF ONE PERSON, IT DOES NOT TELL")
     assert recipe.data.split.startswith("as the file has it")
     again = begun(file, tmp_path / "run", SPOTS, told)

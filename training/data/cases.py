@@ -59,10 +59,10 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LabelledSubject:
-    """A volume, or one single image, as serving would assemble it, and of each of the recipe's classes or findings whether it is so, or of
-    each of its quantities the number."""
+    """A volume, several in roles, or one single image, as serving would assemble it, and of each of the recipe's classes or findings
+    whether it is so, or of each of its quantities the number."""
 
-    subject: Volume | Images
+    subject: Volume | VolumeSet | Images
     labels: tuple[float, ...]
     attributes: Mapping[str, str] = field(default_factory=dict)
 

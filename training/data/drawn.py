@@ -9,6 +9,7 @@ import numpy as np
 
 from inference.imaging.roles import RolePlace, motion_onto, on_one_grid
 from inference.imaging.subject import VolumeSet
+from inference.imaging.volume import Volume
 from training.data.cases import Labelled
 from training.data.nifti import read_labelled, read_nifti, volume_of
 from training.data.volumes import on_one_grid as even
@@ -58,13 +59,25 @@ def load_drawn(
     assert labels is not None, "a case has a file of labels"
     if not together:
         return Labelled(volume=even(found.volume), labels=labels, attributes=attributes)
-    volumes = {role: even(found.volume)}
-    for name, path in others:
-        voxels, affine = read_nifti(path)
-        # files of a case are of one space, as far as their affines say where they lie in it
-        frame = found.volume.frame_of_reference_uid
-        volumes[name] = replace(volume_of(voxels, affine, modality, path.name), frame_of_reference_uid=frame)
-    motions = {name: motion_onto(volumes[role], volumes[name], RolePlace(name=name))[0] for name, _ in others}
-    placed = on_one_grid(VolumeSet(volumes=volumes, motions=motions)).volumes
+    placed = placed_on(role, even(found.volume), dict(others), modality).volumes
     beside = {name: placed[name] for name, _ in others}
     return Labelled(volume=placed[role], labels=labels, attributes=attributes, role=role, others=beside)
+
+
+def placed_on(role: str, first: Volume, others: Mapping[str, Path], modality: str) -> VolumeSet:
+    """A volume in its role, and the NIfTI files of others on its grid.
+
+    Raises
+    ------
+    UnfitData
+    OutOfReach
+        An image does not lie where the first one does.
+    """
+    volumes = {role: first}
+    for name, path in others.items():
+        voxels, affine = read_nifti(path)
+        # files of a case are of one space, as far as their affines say where they lie in it
+        frame = first.frame_of_reference_uid
+        volumes[name] = replace(volume_of(voxels, affine, modality, path.name), frame_of_reference_uid=frame)
+    motions = {name: motion_onto(first, volumes[name], RolePlace(name=name))[0] for name in others}
+    return on_one_grid(VolumeSet(volumes=volumes, motions=motions))

@@ -15,6 +15,8 @@ IDENTIFIERS = {
     "PatientID": 0x00100020,
 }
 """Columns that may name a case by what all files of a series have in common, the narrowest first."""
+STUDY = "StudyInstanceUID"
+"""The column that says which study the descriptions of series beside it are of."""
 INSTANCE = "SOPInstanceUID"
 """The column that names one image of a series."""
 PATIENT = "PatientID"

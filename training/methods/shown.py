@@ -152,8 +152,8 @@ def _read(recipe: Recipe, cases: Sequence[Case], cut: _Cut, side: int, step: Ste
 def _whole(example: Example) -> tuple[Pictures, NDArray[np.uint8]]:
     image = example.image
     if image.ndim == 4:
-        # a volume (1, Z, Y, X): the planes at its quarters
-        image = image[0, [int(place * image.shape[1]) for place in _PLACES]]
+        # volumes (C, Z, Y, X): the planes at their quarters
+        image = image[:, [int(place * image.shape[1]) for place in _PLACES]].reshape(-1, *image.shape[2:])
     return image[None], example.target.astype(np.uint8)[None]
 
 

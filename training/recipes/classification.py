@@ -13,10 +13,11 @@ from torch import nn
 
 from inference.applications.bundle.manifest import BundleManifest, application_of, prepared
 from inference.applications.port import EvaluationOutput
-from inference.imaging.subject import Images
-from training.augment import radiograph
+from inference.imaging.subject import Images, VolumeSet
+from training.augment import lacking, radiograph
 from training.data.cases import LabelledSubject
-from training.planning import strength
+from training.networks.late_fusion import LateFusion
+from training.planning import LATE, strength
 from training.recipe import Example, Schedule
 from training.synopsis import FullRun, Synopsis, objects
 from training.tabled.beginning import SPACE, TabledKind, terms_of
@@ -71,9 +72,9 @@ def recipe_of(plan: TabledPlan) -> Answerer:
         channels=manifest.channels,
         sides=KIND.sides(plan),
         example=partial(example, manifest),
-        network=partial(network, len(plan.window), manifest.channels),
+        network=partial(network, len(plan.window), manifest.channels, images_of(plan), late(plan)),
         loss=partial(loss, plan.weights, plan.exclusive),
-        augment=partial(radiograph, strength=strength(plan.asked)),
+        augment=lacking(may_be_missing(plan), partial(radiograph, strength=strength(plan.asked))),
         space=SPACE,
         watched=WATCHED,
         schedule=Schedule(epochs=40, batch=16, learning_rate=1e-3, patience=10),
@@ -84,8 +85,24 @@ def recipe_of(plan: TabledPlan) -> Answerer:
         names=plan.names,
         weights=plan.weights,
         beside=partial(beside, manifest),
-        pooling="avgpool",
+        pooling="" if late(plan) else "avgpool",
+        images=images_of(plan),
     )
+
+
+def images_of(plan: TabledPlan) -> int:
+    """How many images the network of a plan sees of a case."""
+    return len(plan.manifest.roles) or 1
+
+
+def late(plan: TabledPlan) -> bool:
+    """Whether each of several images has an encoder of its own."""
+    return plan.asked.fusion == LATE
+
+
+def may_be_missing(plan: TabledPlan) -> list[int]:
+    """The channels of roles that may be missing."""
+    return [plan.manifest.roles.index(role) for role in plan.manifest.optional]
 
 
 def example(manifest: BundleManifest, case: LabelledSubject) -> Example:
@@ -94,14 +111,23 @@ def example(manifest: BundleManifest, case: LabelledSubject) -> Example:
 
 
 def seen(manifest: BundleManifest, case: LabelledSubject) -> NDArray[np.float32]:
-    """What the network sees: (1, Y, X) of a single image, (1, Z, Y, X) of a volume."""
+    """What the network sees: (1, Y, X) of a single image, (1, Z, Y, X) of a volume, (C, Z, Y, X) of several in roles."""
     if isinstance(case.subject, Images):
         return prepared(manifest, case.subject.images[0]).values
-    return prepared(manifest, case.subject).values[None]
+    values = prepared(manifest, case.subject).values
+    return values if isinstance(case.subject, VolumeSet) else values[None]
 
 
-def network(axes: int, channels: int) -> Any:
-    """A residual network of four stages, normalised in groups of channels: a batch may be of any size."""
+def network(axes: int, channels: int, images: int = 1, late: bool = False) -> Any:
+    """A residual network of four stages, normalised in groups of channels: a batch may be of any size. Several images are its channels, or
+    have such a network each (`late`)."""
+    if late:
+        return LateFusion([_residual(axes, 1, None) for _ in range(images)], PLANES[-1], channels)
+    return _residual(axes, images, channels)
+
+
+def _residual(axes: int, images: int, channels: int | None) -> Any:
+    """Its last features, pooled, where nobody says how many channels it has."""
     from monai.networks.nets.resnet import ResNet
 
     return ResNet(
@@ -109,10 +135,11 @@ def network(axes: int, channels: int) -> Any:
         layers=[1, 1, 1, 1],
         block_inplanes=list(PLANES),
         spatial_dims=axes,
-        n_input_channels=1,
-        num_classes=channels,
+        n_input_channels=images,
+        num_classes=channels or 1,
         conv1_t_stride=2 if axes == 2 else 1,
         norm=("group", {"num_groups": 8}),
+        feed_forward=channels is not None,
     )
 
 

@@ -8,11 +8,11 @@ from torch import nn
 
 from inference.applications.bundle.manifest import application_of
 from inference.applications.port import MeasurementOutput
-from training.augment import radiograph
+from training.augment import lacking, radiograph
 from training.data.cases import LabelledSubject
 from training.planning import strength
 from training.recipe import Example, Schedule
-from training.recipes.classification import network, seen
+from training.recipes.classification import images_of, late, may_be_missing, network, seen
 from training.synopsis import FullRun, Synopsis, objects
 from training.tabled.beginning import SPACE, TabledKind, terms_of
 from training.tabled.labels import read_numbers
@@ -61,9 +61,10 @@ def recipe_of(plan: TabledPlan) -> Estimator:
         channels=manifest.channels,
         sides=KIND.sides(plan),
         example=partial(example, plan),
-        network=partial(network, len(plan.window), manifest.channels),
+        network=partial(network, len(plan.window), manifest.channels, images_of(plan), late(plan)),
+        images=images_of(plan),
         loss=nn.SmoothL1Loss,
-        augment=partial(radiograph, scaled=0, strength=strength(plan.asked)),
+        augment=lacking(may_be_missing(plan), partial(radiograph, scaled=0, strength=strength(plan.asked))),
         space=SPACE,
         watched=SKILL,
         schedule=Schedule(epochs=40, batch=16, learning_rate=1e-3, patience=10),

@@ -62,6 +62,8 @@ def begun(data: Path | None, run: Path, seed: int, asked: Asked, tell: Callable[
         Cases cannot be read; all of them are named.
     UnfitSetting, UnclearLabels, MisplacedLabels
     """
+    if asked.fusion is not None:
+        raise UnfitSetting(f'--fusion {asked.fusion}: recipe "{NAME}" sees its roles as channels of one network: leave it out')
     folder, plan = named(data), read(run)
     if plan is None:
         plan, cases = _planned(folder, seed, asked, tell, fold)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from training.data.cases import ByPatient, Case, Fold, digest, named, split
+from training.data.lines import STUDY
+from training.data.outlined import ONE, Roles
 from training.errors import BrokenRun, OtherRun, UnfitSetting
 from training.planning import Asked, application_name
 from training.recipe import DataTerms, Recipe
@@ -20,7 +22,8 @@ from training.tabled.files import filed
 from training.tabled.hygiene import Clean, clean
 from training.tabled.labels import LabelTable
 from training.tabled.participants import of_participants
-from training.tabled.plan import TabledPlan, planned, read, told, write
+from training.tabled.plan import TabledPlan, counted, planned, read, told, write
+from training.tabled.roles import in_roles
 from training.tabled.studies import TabledStudies, cases_of, tabled
 
 R = TypeVar("R", bound=Recipe)
@@ -47,7 +50,7 @@ class TabledKind(Generic[R]):
 
     recipe: str
     application: str
-    read_table: Callable[[Path, Sequence[str]], LabelTable]
+    read_table: Callable[[Path, Sequence[str], Sequence[str]], LabelTable]
     recipe_of: Callable[[TabledPlan], R]
     arrays: bool = False
 
@@ -74,7 +77,7 @@ class TabledKind(Generic[R]):
         plan = read(run)
         if plan is None:
             table = self._table(folder, asked)
-            found, kept = _looked_at(folder, table, asked.modality, asked.roles, _state(folder), tell)
+            found, kept = _looked_at(folder, table, asked.modality, _roles(asked), _state(folder), tell)
             cases = cases_of([one.case for one in kept.seen], kept.groups, table)
             training = split(cases, seed, fold).train
             names = {case.name for case in training}
@@ -124,7 +127,7 @@ class TabledKind(Generic[R]):
         if table.sha256 != plan.table:
             file = folder if self._of_arrays(folder) else plan.asked.labels[0]
             raise OtherRun(f"{file} is not the table any more that the run was planned with: give another --out")
-        found = {case.name: case for case in _found(folder, table, plan.asked.modality, plan.asked.roles).cases}
+        found = {case.name: case for case in _found(folder, table, plan.asked.modality, _roles(plan.asked)).cases}
         absent = [name for name in plan.groups if name not in found]
         if absent:
             raise OtherRun(f"{len(absent)} cases that the run was planned with are not in {folder}: {absent[0]}")
@@ -140,12 +143,12 @@ class TabledKind(Generic[R]):
     def _table(self, folder: Path, asked: Asked) -> LabelTable:
         if self._of_arrays(folder):
             return labels_of_arrays(folder, asked.labels, asked.target)
-        return self.read_table(Path(asked.labels[0]), asked.target)
+        return self.read_table(Path(asked.labels[0]), asked.target, asked.roles)
 
 
 @lru_cache(maxsize=1)
 def _looked_at(
-    folder: Path, table: LabelTable, modality: str | None, roles: tuple[str, ...], state: str, tell: Callable[[str], None]
+    folder: Path, table: LabelTable, modality: str | None, roles: Roles, state: str, tell: Callable[[str], None]
 ) -> tuple[TabledStudies, Clean]:
     """What lies in a folder and may be learned from: for all folds of a cross-validation, and all trials of a search, every image is read
     for it once. `state` tells one state of the folder from another."""
@@ -153,12 +156,21 @@ def _looked_at(
     return found, clean(table, found, tell)
 
 
-def _found(folder: Path, table: LabelTable, modality: str | None, roles: tuple[str, ...]) -> TabledStudies:
-    """What the lines of a table name: participants, arrays, files or DICOM identifiers."""
+def _roles(asked: Asked) -> Roles:
+    return Roles(names=asked.roles, optional=asked.optional)
+
+
+def _found(folder: Path, table: LabelTable, modality: str | None, roles: Roles) -> TabledStudies:
+    """What the lines of a table name: participants, series in roles, arrays, files or DICOM identifiers."""
     if table.of_participants:
         return of_participants(folder, table, modality, roles)
-    if roles:
-        raise UnfitSetting(f"--roles {' '.join(roles)}: the table names the images themselves, or DICOM's numbers of them: leave it out")
+    if table.roles or (roles.names and table.identifier == STUDY):
+        return in_roles(folder, table, modality, roles)
+    if roles != ONE:
+        raise UnfitSetting(
+            f"--roles {' '.join(roles.names)}: the table names the images themselves, or DICOM's numbers of them: leave it out, or write a "
+            "column of each role, which names its file, or its series by SeriesInstanceUID"
+        )
     if of_arrays(folder):
         return arrayed(folder, table, modality)
     if table.of_files:
@@ -183,7 +195,7 @@ def _state(folder: Path) -> str:
 def terms_of(plan: TabledPlan) -> DataTerms:
     """What the card says of the data."""
     return DataTerms(
-        name=f"{len(plan.groups)} cases of {len(set(plan.groups.values()))} patients, images and a table of one's own",
+        name=f"{counted(plan)}, images and a table of one's own",
         licence="not stated",
         attribution="not stated",
         split="as the file has it, without near-doubles across its sides; whether two cases are of one person, it does not tell"

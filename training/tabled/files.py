@@ -43,21 +43,26 @@ def filed(folder: Path, table: LabelTable, modality: str | None) -> TabledStudie
     first: dict[tuple[Path, int | None], int] = {}
     for line in table.lines:
         try:
-            path = _place(folder, line.name)
+            path = place_of(folder, line.name)
             if (before := first.setdefault((path, line.frame), line.number)) != line.number:
                 raise UnfitData(f"{line.name} is what line {before} names, too")
             cases.append(_case(line, path, said))
         except (UnfitData, InputError) as unfit:
             lost.append(f"line {line.number}: {unfit}")
     used = {path for case in cases for path in case.files}
-    unlabelled = tuple(str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if _is_image(path) and path not in used)
+    unlabelled = tuple(str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if is_image(path) and path not in used)
     return of_one_modality(
         TabledStudies(cases=tuple(cases), lost=tuple(lost), unlabelled=unlabelled, left_out=()), folder, len(table.lines)
     )
 
 
-def _place(folder: Path, name: str) -> Path:
-    """The file or the folder that a line names; endings may be left out where one file alone is called so."""
+def place_of(folder: Path, name: str) -> Path:
+    """The file or the folder that a line names; endings may be left out where one file alone is called so.
+
+    Raises
+    ------
+    UnfitData
+    """
     if not name:
         raise UnfitData("it names no file")
     path = Path(os.path.normpath(folder / name))
@@ -66,7 +71,7 @@ def _place(folder: Path, name: str) -> Path:
     # what is too long for a name is not there; Path.exists raises
     if os.path.exists(path):
         return path
-    meant = [one for one in path.parent.glob(f"{_escaped(path.name)}.*") if _is_image(one)] if path.parent.is_dir() else []
+    meant = [one for one in path.parent.glob(f"{_escaped(path.name)}.*") if is_image(one)] if path.parent.is_dir() else []
     if len(meant) != 1:
         raise UnfitData(f"{name} is not in {folder}" if not meant else f"{name} may be any of {len(meant)} files: write its ending")
     return meant[0]
@@ -77,10 +82,10 @@ def _escaped(name: str) -> str:
 
 
 def _case(line: LabelledLine, path: Path, modality: str | None) -> TabledCase:
-    if path.name.endswith(_NIFTI):
-        return _plain(line, path, _said(path, modality, volumes=True), volume=True)
+    if is_nifti(path):
+        return _plain(line, path, modality_of(path, modality, volumes=True), volume=True)
     if path.suffix.lower() in ENDINGS:
-        return _plain(line, path, _said(path, modality, volumes=False), volume=False)
+        return _plain(line, path, modality_of(path, modality, volumes=False), volume=False)
     # what begins with a point another system left there
     files = tuple(sorted(one for one in path.rglob("[!.]*") if one.is_file())) if path.is_dir() else (path,)
     if not files:
@@ -95,7 +100,13 @@ def _case(line: LabelledLine, path: Path, modality: str | None) -> TabledCase:
     return dicom_case(line, line.name, files, instance.header, patient=line.patient or own, modality=instance.modality)
 
 
-def _said(path: Path, modality: str | None, *, volumes: bool) -> str:
+def modality_of(path: Path, modality: str | None, *, volumes: bool) -> str:
+    """What is said of a file that does not say it: of volumes, or of single images.
+
+    Raises
+    ------
+    UnfitSetting
+    """
     kind = "volumes" if volumes else "single images"
     fit = sorted(one for one in _TOLD if (one in SINGLE) is not volumes)
     if modality is None:
@@ -134,5 +145,11 @@ def volume_in(path: Path, modality: str) -> Volume:
     return on_one_grid(volume_of(voxels, affine, modality, str(path)))
 
 
-def _is_image(path: Path) -> bool:
-    return path.name.endswith(_NIFTI) or path.suffix.lower() in {*ENDINGS, ".dcm"}
+def is_nifti(path: Path) -> bool:
+    """Whether it is a NIfTI file by its name."""
+    return path.name.endswith(_NIFTI)
+
+
+def is_image(path: Path) -> bool:
+    """Whether it is an image by its name."""
+    return is_nifti(path) or path.suffix.lower() in {*ENDINGS, ".dcm"}

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from inference.applications.serving import as_served
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import NotFinite
 from inference.findings import Findings
+from inference.imaging.subject import VolumeSet
 from training.compute import device_of
 from training.data.cases import Case
 from training.infer import EngineInfer, naming
@@ -37,6 +38,8 @@ class HeldOut:
         What a network of the run sees.
     features
         What a classical baseline sees (`tabled.features`).
+    without
+        What the application says where one of its roles is not there, of each that may be missing and is there.
     """
 
     case: Case
@@ -44,6 +47,7 @@ class HeldOut:
     findings: Findings
     image: NDArray[np.float32]
     features: NDArray[np.float64]
+    without: Mapping[str, Findings]
 
 
 def held_out(recipe: Recipe, cases: Sequence[Case], repository: Path, step: Step) -> Iterator[HeldOut]:
@@ -56,13 +60,27 @@ def held_out(recipe: Recipe, cases: Sequence[Case], repository: Path, step: Step
             image = recipe.example(labelled).image
             with naming(case):
                 found = application.analyse(labelled.subject, infer)
-            yield HeldOut(case=case, attributes=labelled.attributes, findings=found, image=image, features=features(image))
+                without = {
+                    role.name: application.analyse(_lacking(labelled.subject, role.name), infer)
+                    for role in application.roles
+                    if role.optional and role.name in labelled.subject
+                }
+            yield HeldOut(case=case, attributes=labelled.attributes, findings=found, image=image, features=features(image), without=without)
             step(case.name, len(cases))
 
 
+def as_without(each: HeldOut, role: str) -> HeldOut:
+    """A case with what is said of it where a role is not there."""
+    return replace(each, findings=each.without[role])
+
+
+def _lacking(subject: VolumeSet, role: str) -> VolumeSet:
+    return replace(subject, volumes={name: volume for name, volume in subject.volumes.items() if name != role})
+
+
 def features(image: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What a classical baseline sees of what a network is shown, (1, Y, X) or (1, Z, Y, X)."""
-    return described(image if image.ndim == 3 else image[0])
+    """What a classical baseline sees of what a network is shown, (C, Y, X) or (C, Z, Y, X): the same of each channel."""
+    return np.concatenate([described(channel[None] if channel.ndim == 2 else channel) for channel in image])
 
 
 def outputs(network: Any, shown: Iterable[tuple[Case, NDArray[np.float32]]]) -> NDArray[np.float32]:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import fisher_exact, mannwhitneyu, median_abs_deviation
 
-from inference.applications.bundle.steps import covered
+from inference.applications.bundle.steps import covered, source_image
 from inference.errors import HilumError
 from inference.imaging.resample import Shape, reorientation
-from inference.imaging.subject import Images
+from inference.imaging.subject import Images, VolumeSet
 from training.data.cases import OwnSide
 from training.errors import UnfitData
 from training.planning import AXES
@@ -49,19 +49,22 @@ class Seen:
     Attributes
     ----------
     sha256
-        Of its pixels and their shape.
+        Of its pixels and their shape, of all of its images.
+    each
+        The same of each image.
     hash
         (256,) whether a pixel of the 16 × 17 means is brighter than its neighbour to the left.
     small
         (32 × 32,), of a volume (8 × 32 × 32,): mean 0, length 1; all 0 of an even image.
     grey
-        Some of its values.
+        Some of its values, of all of its images.
     shape
         Along the network's axes: of a volume to the head, to the back and to the left; of a single image 1, its rows and its columns.
     """
 
     case: TabledCase
     sha256: str
+    each: tuple[str, ...]
     hash: NDArray[np.bool_]
     small: NDArray[np.float32]
     features: NDArray[np.float64]
@@ -89,15 +92,21 @@ class Clean:
     by_patient: bool
 
 
-def see(case: TabledCase) -> Seen:
-    """Read a case once.
+def see(case: TabledCase, roles: Sequence[str] = ()) -> Seen:
+    """Read a case once. Of several images in `roles` the first is compared with those of other cases; each is told again by its pixels.
 
     Raises
     ------
     InputError, UnfitData
     """
     subject, image = image_of(case)
-    values = image.values
+    values, every = image.values, [image.values]
+    features = described(values)
+    if isinstance(subject, VolumeSet):
+        every = [source_image(one).values for one in subject.volumes.values()]
+        of_role = dict(zip(subject.volumes, every, strict=True))
+        features = np.concatenate([described(of_role.get(role, np.zeros_like(values))) for role in roles])
+    each = tuple(hashlib.sha256(repr(one.shape).encode() + np.ascontiguousarray(one).tobytes()).hexdigest() for one in every)
     bits = covered(values, (1, 16, 17))[0]
     single = isinstance(subject, Images)
     small = covered(values, (1 if single else 8, 32, 32)).ravel()
@@ -105,11 +114,12 @@ def see(case: TabledCase) -> Seen:
     length = float(np.linalg.norm(small))
     return Seen(
         case=case,
-        sha256=hashlib.sha256(repr(values.shape).encode() + np.ascontiguousarray(values).tobytes()).hexdigest(),
+        sha256=hashlib.sha256("".join(each).encode()).hexdigest(),
+        each=each,
         hash=(bits[:, 1:] > bits[:, :-1]).ravel(),
         small=small / length if length else small,
-        features=described(values),
-        grey=values.ravel()[:: max(1, values.size // _SAMPLED)].copy(),
+        features=features,
+        grey=np.concatenate([one.ravel()[:: max(1, one.size // _SAMPLED)] for one in every]),
         shape=image.grid.shape if single else reorientation(image.grid, AXES).grid(image.grid).shape,
         marked=case.burned_in == "YES" or (single and shows_text(values)),
     )
@@ -132,7 +142,7 @@ def clean(table: LabelTable, found: TabledStudies, tell: Callable[[str], None]) 
     if found.unsaid:
         asked.append(Question(what="what nothing says of the images", cases=found.unsaid, done="TAKEN SO"))
     try:
-        seen, broken = _read(found.cases)
+        seen, broken = _read(found.cases, found.roles.names)
         asked.append(Question(what="cases that cannot be read", cases=broken, done="left out"))
         seen, doubled = _without_doubles(seen, asked)
         groups, by_patient = _grouped(seen, doubled, asked)
@@ -158,11 +168,11 @@ def told(questions: Sequence[Question]) -> str:
     return "\n".join("  ".join((*(cell.ljust(width) for cell, width in zip(row, wide, strict=False)), row[3])).rstrip() for row in rows)
 
 
-def _read(cases: Sequence[TabledCase]) -> tuple[list[Seen], list[str]]:
+def _read(cases: Sequence[TabledCase], roles: Sequence[str]) -> tuple[list[Seen], list[str]]:
     seen, broken = [], []
     for case in cases:
         try:
-            seen.append(see(case))
+            seen.append(see(case, roles))
         except HilumError as unfit:
             broken.append(f"line {case.line}, {case.name}: {unfit} [{unfit.code}]")
     return seen, broken
@@ -209,11 +219,16 @@ def _grouped(seen: Sequence[Seen], doubled: Sequence[set[str]], asked: list[Ques
     of_doubles = [[at for patient in sorted(those) for at in patients.get(patient, ())] for those in doubled]
     for those in (*patients.values(), *of_one_name, *of_doubles):
         join(those)
+    shared = [those for those in _places_of_each([one.each for one in seen]) if len({root(at) for at in those}) > 1]
+    for those in shared:
+        join(those)
     near = [(first, second) for first, second in _near(seen)]
     across = [(first, second) for first, second in near if root(first) != root(second)]
     against = [(first, second) for first, second in near if seen[first].case.labels != seen[second].case.labels]
     for pair in near:
         join(pair)
+    if any(len(one.each) > 1 for one in seen):
+        asked.append(Question(what="one series in two patients' cases", cases=_those(seen, shared), done="the two count as one patient"))
     asked += [
         Question(what="near-doubles", cases=_pairs(seen, near), done="kept, on one side of the split"),
         Question(what="near-doubles of two patients", cases=_pairs(seen, across), done="the two count as one patient"),
@@ -377,6 +392,15 @@ def _places(names: Sequence[str]) -> Mapping[str, list[int]]:
         if name:
             places.setdefault(name, []).append(at)
     return places
+
+
+def _places_of_each(images: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Of every image that several cases have, where they stand."""
+    places: dict[str, list[int]] = {}
+    for at, each in enumerate(images):
+        for one in dict.fromkeys(each):
+            places.setdefault(one, []).append(at)
+    return [those for those in places.values() if len(those) > 1]
 
 
 def _named(group: Sequence[Seen]) -> str:

@@ -6,6 +6,8 @@ SeriesInstanceUID,Effusion,Mass   findings, each yes or no by itself
 StudyInstanceUID,Bone age (mo)    a number, its unit (UCUM) in parentheses
 path,patient,Finding              files of a folder, and whose they are
 participant_id,group              participants of a BIDS folder, and with session_id one of their visits
+T1,FLAIR,patient,Finding          a column a role: the series that are looked at together, each by file, by SeriesInstanceUID, or beside a
+                                  StudyInstanceUID by its description; empty where it is missing
 """
 
 import hashlib
@@ -28,6 +30,7 @@ from training.data.lines import (
     PATIENT,
     PATIENT_COLUMNS,
     SESSION,
+    STUDY,
     YES,
     among,
     lines_of,
@@ -50,7 +53,8 @@ _MOST = 32
 class LabelledLine:
     """One line: where it stands, what it names, and of each of the table's channels whether it is so, or its number.
 
-    `patient` is whose image it is, where the table says it of files; "" where it does not.
+    `patient` is whose image it is, where the table says it; "" where it does not. `series` is what the columns of the roles say, in their
+    order; () where a line names one image.
     """
 
     number: int
@@ -59,6 +63,7 @@ class LabelledLine:
     frame: int | None
     labels: tuple[float, ...]
     patient: str = ""
+    series: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +88,8 @@ class LabelTable:
         Whether lines name files.
     of_participants
         Whether lines name participants of a BIDS folder, each by its name there: "sub-01", "sub-01_ses-2".
+    roles
+        Whose columns name the series of a line, the reference first; () where a line names one image.
     """
 
     identifier: str
@@ -94,6 +101,7 @@ class LabelTable:
     units: tuple[Code, ...] = ()
     of_files: bool = False
     of_participants: bool = False
+    roles: tuple[str, ...] = ()
 
     @property
     def answered(self) -> tuple[int, ...]:
@@ -106,13 +114,15 @@ def says_nothing(name: str) -> bool:
     return name.strip().casefold() in _NOTHING
 
 
-def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
+def read_labels(file: Path, columns: Sequence[str] = (), roles: Sequence[str] = ()) -> LabelTable:
     """Read a table of classes or findings.
 
     Parameters
     ----------
     columns
         Which of them are labels; () for all that name nothing.
+    roles
+        The series of a case that are looked at together; each may be a column, which names them.
 
     Raises
     ------
@@ -121,7 +131,7 @@ def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     UnfitSetting
         A column is not there.
     """
-    there, rows, _, naming = _opened(file, columns)
+    there, rows, _, naming = _opened(file, columns, roles)
     labelling = list(columns) or [one for one in there if one.strip() and one not in naming.columns]
     if not labelling:
         raise UnfitData(f"{file} has no column of labels beside {', '.join(there)}")
@@ -157,6 +167,7 @@ def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
         identifier=naming.case,
         of_files=naming.of_files,
         of_participants=naming.of_participants,
+        roles=naming.roles,
         channels=channels,
         exclusive=exclusive,
         lines=lines,
@@ -165,13 +176,15 @@ def read_labels(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     )
 
 
-def read_numbers(file: Path, columns: Sequence[str] = ()) -> LabelTable:
+def read_numbers(file: Path, columns: Sequence[str] = (), roles: Sequence[str] = ()) -> LabelTable:
     """Read a table of numbers.
 
     Parameters
     ----------
     columns
         Which of them are learned, in full or without their unit; () for all that have a unit.
+    roles
+        As of `read_labels`.
 
     Raises
     ------
@@ -180,7 +193,7 @@ def read_numbers(file: Path, columns: Sequence[str] = ()) -> LabelTable:
     UnfitSetting
         A column is not there.
     """
-    there, rows, delimiter, naming = _opened(file, (), units_beside(file))
+    there, rows, delimiter, naming = _opened(file, (), roles, units_beside(file))
     named = {one: _QUANTITY.fullmatch(one.strip()) for one in there if one not in naming.columns}
     learned = [one for one, found in named.items() if found]
     if columns:
@@ -223,6 +236,7 @@ def read_numbers(file: Path, columns: Sequence[str] = ()) -> LabelTable:
         identifier=naming.case,
         of_files=naming.of_files,
         of_participants=naming.of_participants,
+        roles=naming.roles,
         channels=_channels(file, [found["name"] for found in quantities]),
         exclusive=False,
         lines=lines,
@@ -244,6 +258,8 @@ class CaseColumns:
         Of files, says whose they are; "" where no column does.
     columns
         All of a table that are no labels.
+    roles
+        Columns that name the series of a case.
     """
 
     case: str
@@ -251,10 +267,14 @@ class CaseColumns:
     of_files: bool
     columns: frozenset[str]
     of_participants: bool = False
+    roles: tuple[str, ...] = ()
 
 
-def _naming(file: Path, there: Sequence[str]) -> CaseColumns:
-    """By a DICOM identifier of images where there is one, else by file; PatientID beside a file says whose it is."""
+def _naming(file: Path, there: Sequence[str], roles: Sequence[str]) -> CaseColumns:
+    """By the columns of the roles; else by a DICOM identifier of images where there is one, else by file; PatientID beside a file says
+    whose it is."""
+    if among_roles := [role for role in roles if role in there]:
+        return _naming_roles(file, there, roles, among_roles)
     files, patients = among(there, FILE_COLUMNS), among(there, PATIENT_COLUMNS)
     identifier = next((one for one in (INSTANCE, *IDENTIFIERS) if one in there and not (files and one == PATIENT)), None)
     if identifier is not None:
@@ -273,8 +293,25 @@ def _naming(file: Path, there: Sequence[str]) -> CaseColumns:
     return CaseColumns(case=files[0], patient="".join(patients), of_files=True, columns=frozenset((FRAME, *IDENTIFIERS, *files, *patients)))
 
 
+def _naming_roles(file: Path, there: Sequence[str], roles: Sequence[str], found: Sequence[str]) -> CaseColumns:
+    """A line is a study, or what the first role's column names."""
+    absent = [role for role in roles if role not in found]
+    if absent:
+        raise UnfitSetting(f"--roles {absent[0]}: {file} has no such column, as it has of {', '.join(found)}")
+    patients = among(there, PATIENT_COLUMNS)
+    if len(patients) > 1:
+        raise UnfitData(f"{file}: the columns {', '.join(patients)} all name one thing: take all but one out")
+    return CaseColumns(
+        case=STUDY if STUDY in there else roles[0],
+        patient="".join(patients),
+        of_files=False,
+        columns=frozenset((*roles, INSTANCE, FRAME, *IDENTIFIERS, *patients)),
+        roles=tuple(roles),
+    )
+
+
 def _opened(
-    file: Path, columns: Sequence[str], units: Mapping[str, str] = MappingProxyType({})
+    file: Path, columns: Sequence[str], roles: Sequence[str], units: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[list[str], list[tuple[int, dict[str, str | None]]], str, CaseColumns]:
     """Columns, lines and what separates cells, as `lines_of`; and which columns name the cases. Columns with `units` have them in their
     names."""
@@ -282,7 +319,7 @@ def _opened(
     called = {one: f"{one} ({code_of(units[one])})" for one in there if one in units and not _QUANTITY.fullmatch(one)}
     there = [called.get(one, one) for one in there]
     rows = [(number, {called.get(name, name): cell for name, cell in row.items()}) for number, row in rows]
-    naming = _naming(file, there)
+    naming = _naming(file, there, roles)
     doubled = [name for name, count in Counter(there).items() if count > 1]
     if doubled:
         raise UnfitData(f'{file}: column "{doubled[0]}" is there twice: take one of the two out')
@@ -307,6 +344,7 @@ def _lines(
             instance=_cell(row, INSTANCE),
             frame=_frame(file, number, row),
             labels=labels(number, row),
+            series=tuple(_label(row, role) for role in naming.roles),
         )
         for number, row in rows
     )

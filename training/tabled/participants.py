@@ -5,23 +5,25 @@ from functools import partial
 from pathlib import Path
 
 from training.data.bids import DESCRIPTION, BidsFolder, BidsImage, bids_folder, is_bids
+from training.data.outlined import ONE, Roles
 from training.errors import UnfitData, UnfitSetting
 from training.tabled.files import volume_in
 from training.tabled.labels import LabelledLine, LabelTable
+from training.tabled.roles import of_nifti
 from training.tabled.studies import TabledCase, TabledStudies, of_one_modality
 
 
-def of_participants(folder: Path, table: LabelTable, modality: str | None, roles: Sequence[str]) -> TabledStudies:
-    """Find the image of each line: of a line without a session all sessions of classes, the only one of numbers, which may differ by visit.
+def of_participants(folder: Path, table: LabelTable, modality: str | None, roles: Roles) -> TabledStudies:
+    """Find the images of each line: of one without a session all sessions of classes, the only one of numbers, which may differ by visit.
 
-    `roles` names the image, "T1w", where visits have several.
+    `roles` names the image, "T1w", where visits have several, or those that are looked at together.
 
     Raises
     ------
     UnfitData
         The folder is no BIDS folder, no line names an image, or which is meant is not said.
     UnfitSetting
-        A modality is said of files that say it, or several images of each visit are named.
+        A modality is said of files that say it, or the roles contradict each other.
     """
     if not is_bids(folder):
         raise UnfitData(
@@ -30,10 +32,9 @@ def of_participants(folder: Path, table: LabelTable, modality: str | None, roles
         )
     if modality is not None:
         raise UnfitSetting(f"--modality {modality}: {folder} is a BIDS folder, which says it itself: leave it out")
-    if len(roles) > 1:
-        raise UnfitSetting(f"--roles {' '.join(roles)}: a network for a table sees one image of each visit: name one")
-    found = bids_folder(folder)
-    role = roles[0] if roles else _only(found)
+    found, asked = bids_folder(folder), roles.checked()
+    if not asked.names:
+        asked = Roles(names=(_only(found),))
     cases: list[TabledCase] = []
     lost: list[str] = []
     first: dict[str, int] = {}
@@ -47,13 +48,20 @@ def of_participants(folder: Path, table: LabelTable, modality: str | None, roles
             try:
                 if (before := first.setdefault(visit, line.number)) != line.number:
                     raise UnfitData(f"{visit} is what line {before} names, too")
-                cases.append(_case(line, visit, found.image(visit, role), _known(found, visit, table)))
+                cases.append(_case(line, visit, _images(found, visit, asked), _known(found, visit, table), together=len(asked.names) > 1))
             except UnfitData as unfit:
                 lost.append(f"line {line.number}: {unfit}")
     unlabelled = tuple(visit for visit in found.images if visit not in first)
-    return of_one_modality(
-        TabledStudies(cases=tuple(cases), lost=tuple(lost), unlabelled=unlabelled, left_out=()), folder, len(table.lines)
-    )
+    together = asked if len(asked.names) > 1 else ONE
+    made = TabledStudies(cases=tuple(cases), lost=tuple(lost), unlabelled=unlabelled, left_out=(), roles=together)
+    return of_one_modality(made, folder, len(table.lines))
+
+
+def _images(found: BidsFolder, visit: str, roles: Roles) -> Mapping[str, BidsImage]:
+    images = {role: found.image(visit, role) for role in roles.names if role not in roles.optional or found.has(visit, role)}
+    if len(modalities := sorted({image.modality for image in images.values()})) > 1:
+        raise UnfitData(f"{visit}: {', '.join(images)} are of {' and '.join(modalities)}: one network learns one modality")
+    return images
 
 
 def _only(found: BidsFolder) -> str:
@@ -72,15 +80,17 @@ def _visits(found: BidsFolder, line: LabelledLine, *, one: bool) -> Sequence[str
     return [found.visit(subject, session)] if session or one or not of_subject else of_subject
 
 
-def _case(line: LabelledLine, visit: str, image: BidsImage, known: Mapping[str, str]) -> TabledCase:
+def _case(line: LabelledLine, visit: str, images: Mapping[str, BidsImage], known: Mapping[str, str], *, together: bool) -> TabledCase:
+    image, *_ = images.values()
+    in_roles = partial(of_nifti, {role: one.path for role, one in images.items()}, image.modality)
     return TabledCase(
         name=visit,
         line=line.number,
-        subject=partial(volume_in, image.path, image.modality),
+        subject=in_roles if together else partial(volume_in, image.path, image.modality),
         patient=visit.partition("_")[0],
         person=("", ""),
         modality=image.modality,
-        files=(image.path,),
+        files=tuple(one.path for one in images.values()),
         labels=line.labels,
         burned_in="",
         attributes=known,

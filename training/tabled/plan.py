@@ -21,7 +21,7 @@ from inference.engines.port import SERVING
 from inference.imaging.subject import Takes
 from training.checkpoint import save_json
 from training.errors import BrokenRun, UnfitData, UnfitSetting
-from training.planning import AGAIN, AXES, PLAN, STRIDE, Asked
+from training.planning import AGAIN, AXES, EARLY, PLAN, STRIDE, Asked, roles_told
 from training.tabled.hygiene import Clean, Seen
 from training.tabled.labels import LabelTable
 from training.tabled.studies import SINGLE, TabledStudies
@@ -88,6 +88,8 @@ def planned(
     ------
     UnfitSetting, UnfitData
     """
+    if asked.fusion is not None and not found.roles.names:
+        raise UnfitSetting(f"--fusion {asked.fusion}: the network sees one image of each case: leave it out, or name several --roles")
     single = found.modalities[0] in SINGLE
     window = _checked(asked.window, single) if asked.window else _window(training, single)
     modality = tuple(found.modalities)
@@ -103,7 +105,11 @@ def planned(
         name=name,
         version="1.0.0",
         title=(", ".join(code.meaning for code in said) + f" on {' and '.join(modality)}")[:64].strip(),
-        accepts=Accepts(modality=modality, takes=Takes.IMAGES) if single else Accepts(modality=modality, min_slices=MIN_SLICES),
+        accepts=Accepts(modality=modality, takes=Takes.IMAGES)
+        if single
+        else Accepts(modality=modality, min_slices=MIN_SLICES, takes=Takes.VOLUMES if found.roles.names else Takes.VOLUME),
+        roles=found.roles.names,
+        optional=found.roles.optional,
         model=ModelRef(name=name.replace("-", "_"), version=SERVING),
         input="INPUT__0",
         output="OUTPUT__0",
@@ -134,6 +140,12 @@ def planned(
     )
 
 
+def counted(plan: TabledPlan) -> str:
+    """Cases, and their patients where each names one."""
+    cases = f"{len(plan.groups)} cases"
+    return f"{cases} of {len(set(plan.groups.values()))} patients" if plan.by_patient else cases
+
+
 def told(plan: TabledPlan) -> str:
     """The plan in one line, for people."""
     grey = plan.manifest.prepare[-1]
@@ -148,9 +160,15 @@ def told(plan: TabledPlan) -> str:
     if plan.own_sides:
         split = "AS THE FILE HAS IT; WHETHER TWO CASES ARE OF ONE PERSON, IT DOES NOT TELL"
     return (
-        f"{len(plan.groups)} cases of {len(set(plan.groups.values()))} patients, {' and '.join(plan.manifest.accepts.modality)}: {kinds}, "
-        f"{weights}; images of {sides}, {values}; split {split}"
+        f"{counted(plan)}, {' and '.join(plan.manifest.accepts.modality)}: {kinds}, {weights}; {_together(plan)}"
+        f"images of {sides}, {values}; split {split}"
     )
+
+
+def _together(plan: TabledPlan) -> str:
+    """What is seen together, and where it comes together; "" where one image is seen."""
+    roles = roles_told(plan.manifest)
+    return f"{roles.removesuffix('; ')}, {plan.asked.fusion or EARLY} fusion; " if roles else ""
 
 
 def write(plan: TabledPlan, run: Path) -> None:

@@ -13,13 +13,14 @@ from inference.applications.bundle.manifest import MIN_SLICES
 from inference.applications.bundle.steps import ImageOnGrid, source_image
 from inference.imaging.header import read_instance
 from inference.imaging.regrid import straightened
-from inference.imaging.subject import Images, Takes
+from inference.imaging.subject import Images, Takes, VolumeSet
 from inference.imaging.subjects import subjects
 from inference.imaging.tags import text
 from inference.imaging.volume import Volume
 from training.data.cases import Case, LabelledSubject, OwnSide
 from training.data.dicom import LabelledSeries, read_studies
 from training.data.lines import IDENTIFIERS, INSTANCE
+from training.data.outlined import ONE, Roles
 from training.data.segments import attributes_of
 from training.errors import UnfitData
 from training.tabled.labels import LabelledLine, LabelTable
@@ -38,11 +39,12 @@ class TabledCase:
     Attributes
     ----------
     name
-        The UID of the series, or of the image, with the frame behind it where one is named; of a table of files the file's.
+        The UID of the series, or of the image, with the frame behind it where one is named; of a table of files the file's; of several in
+        roles the first one's.
     line
         Where it stands in the table.
     subject
-        Reads the image, or the volume, as serving assembles it.
+        Reads the image, the volume, or the volumes in their roles on one grid, as serving assembles it.
     patient
         As of a `LabelledSeries`, or as the table says it of a file; "" where nothing names one.
     person
@@ -55,7 +57,7 @@ class TabledCase:
 
     name: str
     line: int
-    subject: Callable[[], Images | Volume]
+    subject: Callable[[], Images | Volume | VolumeSet]
     patient: str
     person: tuple[str, str]
     modality: str
@@ -69,7 +71,8 @@ class TabledCase:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TabledStudies:
     """What the lines name; `lost` says of lines why they name nothing, `unlabelled` are series of images that no line names, `unsaid` is
-    what nothing says of the images, and is taken for granted. `hounsfield` is whether a CT has its own values."""
+    what nothing says of the images, and is taken for granted. `hounsfield` is whether a CT has its own values. `roles` are those of several
+    series that each case has."""
 
     cases: tuple[TabledCase, ...]
     lost: tuple[str, ...]
@@ -77,6 +80,7 @@ class TabledStudies:
     left_out: tuple[str, ...]
     unsaid: tuple[str, ...] = ()
     hounsfield: bool = True
+    roles: Roles = ONE
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -125,8 +129,8 @@ def of_one_modality(found: TabledStudies, folder: Path, lines: int) -> TabledStu
     return found
 
 
-def image_of(case: TabledCase) -> tuple[Images | Volume, ImageOnGrid]:
-    """A case as serving assembles it, and its values (Z, Y, X), of a single image (1, Y, X).
+def image_of(case: TabledCase) -> tuple[Images | Volume | VolumeSet, ImageOnGrid]:
+    """A case as serving assembles it, and its values (Z, Y, X), of several volumes those of the first, of a single image (1, Y, X).
 
     Raises
     ------
@@ -137,7 +141,7 @@ def image_of(case: TabledCase) -> tuple[Images | Volume, ImageOnGrid]:
     subject = case.subject()
     if isinstance(subject, Images):
         return subject, single_image(subject.images[0])
-    image = source_image(subject)
+    image = source_image(subject.reference if isinstance(subject, VolumeSet) else subject)
     if (slices := image.grid.shape[0]) < MIN_SLICES:
         raise UnfitData(f"{case.name} has {slices} slices: a volume of fewer than {MIN_SLICES} would not be served either")
     return subject, image

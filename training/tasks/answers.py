@@ -31,6 +31,7 @@ from training.evaluation.classifier import classifier, classifier_parts
 from training.evaluation.explained import explained_lines, explained_part
 from training.evaluation.figures import Kind, summary
 from training.evaluation.gallery import answered
+from training.evaluation.left_out import Figure, left_out, left_out_lines, left_out_part
 from training.evaluation.page import Gallery, Parts, fragment, write_page
 from training.evaluation.record import EVALUATION, FORMAT
 from training.evaluation.subgroups import groups
@@ -258,12 +259,25 @@ class Answerer(Recipe):
         }
         evaluation["subgroups"] = self._subgroups(rows)
         evaluation |= {} if tried is None else {"explained": tried}
+        evaluation["left_out"] = left_out(self.application.roles, held, self._figures)
         sections = Markup("").join(fragment("classifier.html", **classifier(one)) for one in evaluation["findings"])
-        sections += explained_part(evaluation.get("explained"))
+        sections += left_out_part(evaluation["left_out"]) + explained_part(evaluation.get("explained"))
         gallery = self._pictured(offered, held, evaluation) if self.pooling or offered else None
         evaluation["card_sha256"] = write_page(run, evaluation, Parts(section=sections, gallery=gallery))
         save_json(run / EVALUATION, evaluation)
         return evaluation
+
+    def _figures(self, held: Sequence[HeldOut]) -> Mapping[str, Figure]:
+        """The log score and the ranking by each finding, of cases at places in `held`."""
+        given, real = self.served(held), labels_of([each.case for each in held])
+        scores = log_scores(given, real, self.exclusive) if held else given
+
+        def area(at: int) -> Figure:
+            return lambda drawn: auc(given[drawn, at], real[drawn, at])
+
+        return {WATCHED: lambda drawn: float(scores[drawn].mean())} | {
+            f"AUC {self.names[one.channel]}": area(one.channel) for one in self.manifest.answers
+        }
 
     def _subgroups(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """All figures of the cases that are alike in something that is known of them."""
@@ -369,7 +383,12 @@ class Answerer(Recipe):
                 f"| {spared} of {int((~real).sum())} | {open_} |"
             )
         said = "\n".join(lines) + f"\n\nTemperature {evaluation['chosen']['temperature']:.3f}; it and the limits by the validation cases.\n"
-        return said + "".join(_alike(one) for one in evaluation.get("subgroups", [])) + explained_lines(evaluation)
+        return (
+            said
+            + "".join(_alike(one) for one in evaluation.get("subgroups", []))
+            + left_out_lines(evaluation)
+            + explained_lines(evaluation)
+        )
 
 
 def _alike(one: Mapping[str, Any]) -> str:

@@ -15,7 +15,8 @@ from inference.engines.repository import Repository
 from training.checkpoint import save_json
 from training.data.cases import Case, Split
 from training.evaluation.figures import Kind
-from training.evaluation.page import write_page
+from training.evaluation.left_out import Figure, left_out, left_out_lines, left_out_part
+from training.evaluation.page import Parts, write_page
 from training.evaluation.record import EVALUATION, Scored, record
 from training.export import packed, packed_ref
 from training.fit import fit, refuse_other_sides, seed_of, trained
@@ -23,7 +24,7 @@ from training.progress import Progress, Step, silent
 from training.ranks import Ranks
 from training.recipe import AS_IT_IS, EvaluationOptions, Outcome, Recipe, Schedule
 from training.tabled.features import ridge
-from training.tabled.held_out import features, held_out, outputs
+from training.tabled.held_out import HeldOut, features, held_out, outputs
 from training.tabled.plan import beside
 
 INTERVALS = "intervals.json"
@@ -123,7 +124,7 @@ class Estimator(Recipe):
         refuse_other_sides(state, sides, run)
         repository = packed(self, Unscaled(network, self.scales).eval(), run, (self.channels,))
         held = list(held_out(self, sides.test, repository, step))
-        found = np.array([[one.value for one in each.findings.measurements] for each in held])
+        found = numbers_said(held)
         classical = ridge(np.stack([features(self.example(case.load()).image) for case in sides.train]), numbers_of(sides.train))(
             np.stack([each.features for each in held])
         )
@@ -143,7 +144,8 @@ class Estimator(Recipe):
         for row, numbers, real in zip(evaluation["each"], found, true, strict=True):
             row["numbers"] = dict(zip(self.names, map(float, numbers), strict=True))
             row["true"] = dict(zip(self.names, map(float, real), strict=True))
-        evaluation["card_sha256"] = write_page(run, evaluation)
+        evaluation["left_out"] = left_out(self.application.roles, held, self._figures)
+        evaluation["card_sha256"] = write_page(run, evaluation, Parts(section=left_out_part(evaluation["left_out"])))
         save_json(run / EVALUATION, evaluation)
         return evaluation
 
@@ -165,7 +167,18 @@ class Estimator(Recipe):
                 f"{one.name.meaning}: ± {end:.3g} {one.unit.value} around each number is its {told['level']:.0%} prediction interval, by "
                 f"split conformal prediction over {told['patients']} held-out patients. It holds for patients like these."
             )
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n" + left_out_lines(evaluation)
+
+    def _figures(self, held: Sequence[HeldOut]) -> Mapping[str, Figure]:
+        """The skill and the error of each number, of cases at places in `held`."""
+        found = numbers_said(held)
+        rows = self._rows(found, numbers_of([each.case for each in held])) if held else []
+
+        def mean(name: str) -> Figure:
+            values = np.array([row[name] for row in rows])
+            return lambda drawn: float(values[drawn].mean())
+
+        return {name: mean(name) for name in (SKILL, *(f"absolute error {name}" for name in self.names))}
 
     def _rows(self, numbers: Numbers, true: Numbers) -> list[dict[str, float]]:
         middle, _ = np.array(self.scales).T
@@ -178,6 +191,11 @@ class Estimator(Recipe):
                 row[f"absolute error of the median, {name}"] = float(abs(middle[at] - real[at]))
             rows.append(row)
         return rows
+
+
+def numbers_said(held: Sequence[HeldOut]) -> Numbers:
+    """(N, K), as the application says them."""
+    return np.array([[one.value for one in each.findings.measurements] for each in held])
 
 
 def half_width(errors: NDArray[np.float64], patients: Sequence[str], level: float) -> float | None:

@@ -405,10 +405,10 @@ def _detected(manifest: BundleManifest, detector: Detector, subject: Volume | Vo
 
 
 def _answered(manifest: BundleManifest, subject: Volume | VolumeSet | Image, infer: Infer, images: tuple[int, ...] = ()) -> Findings:
-    """What a network that classifies or estimates says of the whole volume, or of a single image: such a network has two axes."""
+    """What a network that classifies or estimates says of the whole volume or of several, or of a single image: then it has two axes."""
     seen = prepared(manifest, subject).values
     # a single image is one voxel thick, along an axis that its network does not have
-    seen = seen.reshape(-1, *seen.shape[-2:]) if isinstance(subject, Image) else seen[None]
+    seen = seen.reshape(-1, *seen.shape[-2 if isinstance(subject, Image) else -3 :])
     said = voxelwise(_channels(manifest, infer, seen), manifest.finish)
     return Findings(
         evaluations=stated(manifest.answers, manifest.decides, said, images),

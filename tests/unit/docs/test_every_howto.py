@@ -48,6 +48,7 @@ READ_BY = {
     "train-a-classifier.md": "tests/training/test_classifier_page.py::test_a_table_becomes_a_served_classifier",
     "train-a-model.md": "tests/training/test_train_page.py::test_the_page_is_followed",
     "train-a-regression.md": "tests/training/test_regression_page.py::test_a_table_becomes_a_served_regression",
+    "train-on-several-series.md": "tests/peers/test_classifier_of_roles.py::test_several_series_become_one_answer",
     "train-on-other-layouts.md": "tests/training/test_layouts_page.py::test_a_raw_folder_becomes_a_served_application",
     "train-on-your-own-studies.md": "tests/training/test_segmentation.py::test_the_demo_shows_it",
     "typical-mistakes.md": "tests/unit/docs/test_typical_mistakes.py::test_a_typical_mistake_gets_the_sentence_of_the_page",
