@@ -114,6 +114,22 @@ def test_endings_may_be_left_out(folder: Path) -> None:
     assert found.lost == ("line 3: 1 may be any of 2 files: write its ending",)
 
 
+def test_folders_may_be_left_out_and_files_be_called_as_their_patients(folder: Path) -> None:
+    """As public sets have it: id_code and Image Index name files of a folder below, patientId the file itself; of two it is asked which."""
+    for place in ("train", "test"):
+        (folder / "films" / place).mkdir()
+    Image.new("L", (8, 8), 1).save(folder / "films" / "train" / "a1.png")
+    Image.new("L", (8, 8), 2).save(folder / "films" / "test" / "a2.png")
+    for place in ("train", "test"):
+        Image.new("L", (8, 8), 3).save(folder / "films" / place / "a3.png")
+    for column in ("id_code", "Image Index", "patientId"):
+        (folder / "table.csv").write_text(f"{column},Spots\na1,fine\na2.png,broad\na3,broad\ntrain/a3,broad\n")
+        found = found_in(folder)
+        assert [str(case.files[0].relative_to(folder / "films")) for case in found.cases] == ["train/a1.png", "test/a2.png", "train/a3.png"]
+        assert found.lost == ("line 4: a3 may be any of 2 files: write its folder",)
+        assert {case.patient for case in found.cases} == ({"a1", "a2.png", "train/a3"} if column == "patientId" else {""})
+
+
 def test_tables_that_name_a_case_twice_are_refused(folder: Path) -> None:
     """One file on two lines, or two columns of files or of patients."""
     table(folder, "0.png,P0,fine", "0.png,P0,broad")

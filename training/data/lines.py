@@ -21,7 +21,8 @@ INSTANCE = "SOPInstanceUID"
 """The column that names one image of a series."""
 PATIENT = "PatientID"
 FILE_COLUMNS = frozenset(
-    {"path", "file", "image", "filename", "file_name", "filepath", "file_path", "imagepath", "image_path", "image_file", "image_name"}
+    {"path", "file", "image", "filename", "file_name", "filepath", "file_path", "imagepath"}
+    | {"image_path", "image_file", "image_name", "image_id", "imageid", "image_index", "id_code"}
 )
 """Columns that name a case by its file, however they are capitalised."""
 PARTICIPANT, SESSION = "participant_id", "session_id"

@@ -17,6 +17,7 @@ from training.errors import BrokenRun, OtherRun, UnfitSetting
 from training.planning import Asked, application_name
 from training.recipe import DataTerms, Recipe
 from training.space import Space
+from training.tabled.adni import of_adni
 from training.tabled.arrays import arrayed, labels_of_arrays, of_arrays
 from training.tabled.files import filed
 from training.tabled.hygiene import Clean, clean
@@ -164,6 +165,10 @@ def _found(folder: Path, table: LabelTable, modality: str | None, roles: Roles) 
     """What the lines of a table name: participants, series in roles, arrays, files or DICOM identifiers."""
     if table.of_participants:
         return of_participants(folder, table, modality, roles)
+    if table.of_adni:
+        if roles != ONE:
+            raise UnfitSetting(f"--roles {' '.join(roles.names)}: a table of ADNI names the image of each line: leave it out")
+        return of_adni(folder, table, modality)
     if table.roles or (roles.names and table.identifier == STUDY):
         return in_roles(folder, table, modality, roles)
     if roles != ONE:

@@ -38,12 +38,13 @@ def filed(folder: Path, table: LabelTable, modality: str | None) -> TabledStudie
     said = None if modality is None else MODALITIES.get(modality.upper(), modality.upper())
     if said is not None and said not in _TOLD:
         raise UnfitSetting(f"--modality {modality} is none that is learned here: {', '.join(sorted(_TOLD))}")
+    below = FilesBelow(folder)
     cases: list[TabledCase] = []
     lost: list[str] = []
     first: dict[tuple[Path, int | None], int] = {}
     for line in table.lines:
         try:
-            path = place_of(folder, line.name)
+            path = below.place(line.name)
             if (before := first.setdefault((path, line.frame), line.number)) != line.number:
                 raise UnfitData(f"{line.name} is what line {before} names, too")
             cases.append(_case(line, path, said))
@@ -56,29 +57,46 @@ def filed(folder: Path, table: LabelTable, modality: str | None) -> TabledStudie
     )
 
 
-def place_of(folder: Path, name: str) -> Path:
-    """The file or the folder that a line names; endings may be left out where one file alone is called so.
+class FilesBelow:
+    """The files of a folder as lines name them: by their way from the folder, or by their name alone; endings may be left out."""
 
-    Raises
-    ------
-    UnfitData
-    """
-    if not name:
-        raise UnfitData("it names no file")
-    path = Path(os.path.normpath(folder / name))
-    if not path.is_relative_to(folder):
-        raise UnfitData(f'"{name}" lies outside of {folder}: name files below it')
-    # what is too long for a name is not there; Path.exists raises
-    if os.path.exists(path):
-        return path
-    meant = [one for one in path.parent.glob(f"{_escaped(path.name)}.*") if is_image(one)] if path.parent.is_dir() else []
-    if len(meant) != 1:
-        raise UnfitData(f"{name} is not in {folder}" if not meant else f"{name} may be any of {len(meant)} files: write its ending")
-    return meant[0]
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._named: dict[str, list[Path]] | None = None
 
+    def place(self, name: str) -> Path:
+        """The file or the folder that a line names, where one alone is called so.
 
-def _escaped(name: str) -> str:
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
+        Raises
+        ------
+        UnfitData
+        """
+        if not name:
+            raise UnfitData("it names no file")
+        path = Path(os.path.normpath(self._folder / name))
+        if not path.is_relative_to(self._folder):
+            raise UnfitData(f'"{name}" lies outside of {self._folder}: name files below it')
+        # what is too long for a name is not there; Path.exists raises
+        if os.path.exists(path):
+            return path
+        meant = [one for one in self._called(path.name) if one.parent == path.parent]
+        where = "its ending"
+        if not meant and path.parent == self._folder:
+            # public sets keep their files in folders that their tables do not name
+            meant, where = self._called(path.name), "its folder"
+        if len(meant) != 1:
+            raise UnfitData(f"{name} is not in {self._folder}" if not meant else f"{name} may be any of {len(meant)} files: write {where}")
+        return meant[0]
+
+    def _called(self, name: str) -> list[Path]:
+        """Every image with this name, with or without its ending."""
+        if self._named is None:
+            self._named = {}
+            for path in sorted(self._folder.rglob("[!.]*")):
+                if is_image(path):
+                    for said in dict.fromkeys((path.name, path.stem, path.name.removesuffix(".nii.gz"))):
+                        self._named.setdefault(said, []).append(path)
+        return self._named.get(name, [])
 
 
 def _case(line: LabelledLine, path: Path, modality: str | None) -> TabledCase:

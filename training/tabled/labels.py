@@ -6,6 +6,7 @@ SeriesInstanceUID,Effusion,Mass   findings, each yes or no by itself
 StudyInstanceUID,Bone age (mo)    a number, its unit (UCUM) in parentheses
 path,patient,Finding              files of a folder, and whose they are
 participant_id,group              participants of a BIDS folder, and with session_id one of their visits
+Image Data ID,Subject,Group       images of ADNI, or PTID, EXAMDATE and DX: a subject and a day
 T1,FLAIR,patient,Finding          a column a role: the series that are looked at together, each by file, by SeriesInstanceUID, or beside a
                                   StudyInstanceUID by its description; empty where it is missing
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from inference.codes import Code
+from training.data.adni import AdniColumns, adni_columns
 from training.data.coded import coded
 from training.data.lines import (
     FILE_COLUMNS,
@@ -90,6 +92,8 @@ class LabelTable:
         Whether lines name participants of a BIDS folder, each by its name there: "sub-01", "sub-01_ses-2".
     roles
         Whose columns name the series of a line, the reference first; () where a line names one image.
+    of_adni
+        Whether lines name images of ADNI.
     """
 
     identifier: str
@@ -102,6 +106,7 @@ class LabelTable:
     of_files: bool = False
     of_participants: bool = False
     roles: tuple[str, ...] = ()
+    of_adni: bool = False
 
     @property
     def answered(self) -> tuple[int, ...]:
@@ -168,6 +173,7 @@ def read_labels(file: Path, columns: Sequence[str] = (), roles: Sequence[str] = 
         of_files=naming.of_files,
         of_participants=naming.of_participants,
         roles=naming.roles,
+        of_adni=naming.adni is not None,
         channels=channels,
         exclusive=exclusive,
         lines=lines,
@@ -237,6 +243,7 @@ def read_numbers(file: Path, columns: Sequence[str] = (), roles: Sequence[str] =
         of_files=naming.of_files,
         of_participants=naming.of_participants,
         roles=naming.roles,
+        of_adni=naming.adni is not None,
         channels=_channels(file, [found["name"] for found in quantities]),
         exclusive=False,
         lines=lines,
@@ -260,6 +267,8 @@ class CaseColumns:
         All of a table that are no labels.
     roles
         Columns that name the series of a case.
+    adni
+        How a table of ADNI names its images; None of another.
     """
 
     case: str
@@ -268,6 +277,7 @@ class CaseColumns:
     columns: frozenset[str]
     of_participants: bool = False
     roles: tuple[str, ...] = ()
+    adni: AdniColumns | None = None
 
 
 def _naming(file: Path, there: Sequence[str], roles: Sequence[str]) -> CaseColumns:
@@ -283,6 +293,13 @@ def _naming(file: Path, there: Sequence[str], roles: Sequence[str]) -> CaseColum
         return CaseColumns(
             case=PARTICIPANT, patient="", of_files=False, columns=frozenset((PARTICIPANT, SESSION, *patients)), of_participants=True
         )
+    if not files and (adni := adni_columns(there)) is not None:
+        # of the many columns of such a table one is of classes
+        others = frozenset(one for one in there if one != adni.classes and not _QUANTITY.fullmatch(one.strip()))
+        return CaseColumns(case=adni.image, patient=adni.subject, of_files=False, columns=others, adni=adni)
+    if not files and len(patients) == 1:
+        # sets of which each file is called as its patient
+        files = patients
     if not files:
         raise UnfitData(
             f"{file} names no case: it needs a line, and a column {' or '.join((INSTANCE, *IDENTIFIERS))}, or path with the files of --data"
@@ -339,7 +356,7 @@ def _lines(
     lines = tuple(
         LabelledLine(
             number=number,
-            name=_visit(row) if naming.of_participants else _cell(row, naming.case),
+            name=_visit(row) if naming.of_participants else naming.adni.named(row) if naming.adni else _cell(row, naming.case),
             patient=_cell(row, naming.patient),
             instance=_cell(row, INSTANCE),
             frame=_frame(file, number, row),
@@ -350,7 +367,7 @@ def _lines(
     )
     first: dict[tuple[str, int | None], int] = {}
     for line in lines:
-        if (line.name, line.frame) in first:
+        if line.name and (line.name, line.frame) in first:
             raise UnfitData(f"{file}: lines {first[line.name, line.frame]} and {line.number} name the same case: take one of them out")
         first[line.name, line.frame] = line.number
     return lines

@@ -21,7 +21,7 @@ from training.data.drawn import placed_on
 from training.data.lines import IDENTIFIERS, STUDY
 from training.data.outlined import Roles
 from training.errors import UnfitData, UnfitSetting
-from training.tabled.files import is_image, is_nifti, modality_of, place_of, volume_in
+from training.tabled.files import FilesBelow, is_image, is_nifti, modality_of, volume_in
 from training.tabled.labels import LabelledLine, LabelTable
 from training.tabled.studies import SINGLE, TabledCase, TabledStudies, dicom_case, of_one_modality
 
@@ -65,13 +65,14 @@ def in_roles(folder: Path, table: LabelTable, modality: str | None, roles: Roles
     if not folder.is_dir():
         raise UnfitData(f"{folder} is no folder")
     folder = Path(os.path.abspath(folder))
+    below = FilesBelow(folder)
     there, left_out = _series_in(folder) if by_header else ((), ())
     cases: list[TabledCase] = []
     lost: list[str] = []
     first: dict[str, int] = {}
     for line in table.lines:
         try:
-            case = _by_header(line, checked, there, table) if by_header else _by_file(line, checked, folder, modality)
+            case = _by_header(line, checked, there, table) if by_header else _by_file(line, checked, below, modality)
             if (before := first.setdefault(case.name, line.number)) != line.number:
                 raise UnfitData(f"{case.name} is what line {before} names as {checked.names[0]}, too")
             cases.append(case)
@@ -164,8 +165,8 @@ def _described(cell: str, study: str, there: Sequence[_Described], *, must: bool
     return meant[0] if meant else None
 
 
-def _by_file(line: LabelledLine, roles: Roles, folder: Path, modality: str | None) -> TabledCase:
-    paths = {role: place_of(folder, cell) for role, cell in zip(roles.names, line.series, strict=True) if cell}
+def _by_file(line: LabelledLine, roles: Roles, below: FilesBelow, modality: str | None) -> TabledCase:
+    paths = {role: below.place(cell) for role, cell in zip(roles.names, line.series, strict=True) if cell}
     _complete(paths, roles)
     kinds = {is_nifti(path) for path in paths.values()}
     if len(kinds) > 1:
