@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, func, insert, literal, or_, select, update
 
 from node.domain.arrival import Arrival, ArrivalGap, Completeness
 from node.domain.instance import Standing
 from node.domain.shortage import NewHold
 from node.domain.state import ArrivalState, HistoryEvent
 from node.journal import schema
-from node.journal.database import JournalPart, lock_study, rerun
+from node.journal.database import SOUGHT, JournalPart, lock_study, rerun
 from node.journal.port import WAITS, CameAgain, NewInstance
 from node.journal.rows import micros, moment, to_arrival
 from node.journal.shortage import goes_on, hold
@@ -23,6 +23,27 @@ _member = schema.arrival_instance.c
 _instance = schema.instance.c
 
 _CLOSED = [ArrivalState.COMPLETE.value, ArrivalState.ROUTED.value, ArrivalState.PARKED.value]
+
+# of every instance that comes: to put together what is asked takes longer than to ask it
+_KEYED = select(schema.arrival).where(
+    _arrival.study_instance_uid == bindparam("study"),
+    _arrival.series_instance_uid == bindparam("series"),
+    _arrival.peer == bindparam("sender"),
+)
+_NEWEST = _KEYED.order_by(_arrival.revision.desc()).limit(1)
+_NEWEST_LOCKED = _NEWEST.with_for_update()
+_INSIDE = select(_member.instance_id).where(_member.arrival_id == bindparam("joined"), _member.instance_id.in_(SOUGHT))
+_ADDED = insert(schema.arrival_instance)
+_TIMES = select(_arrival.last_instance_at, _arrival.due_at).where(_arrival.id == bindparam("joined"))
+_JOINED = (
+    update(schema.arrival)
+    .where(_arrival.id == bindparam("joined"))
+    .values(
+        last_instance_at=bindparam("last"),
+        due_at=bindparam("due"),
+        instances=select(func.count()).where(_member.arrival_id == bindparam("joined")).scalar_subquery(),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,13 +295,8 @@ def _go_on(connection: Connection, came: Iterable[tuple[str, int]], *, peer: str
 
 
 def _latest(connection: Connection, key: _Key, *, locked: bool = False) -> Row[Any] | None:
-    same = (
-        _arrival.study_instance_uid == key.study,
-        _arrival.series_instance_uid == key.series,
-        _arrival.peer == key.peer,
-    )
-    newest = select(schema.arrival).where(*same).order_by(_arrival.revision.desc()).limit(1)
-    return connection.execute(newest.with_for_update() if locked else newest).one_or_none()
+    sought = {"study": key.study, "series": key.series, "sender": key.peer}
+    return connection.execute(_NEWEST_LOCKED if locked else _NEWEST, sought).one_or_none()
 
 
 def _open_arrival(connection: Connection, key: _Key, called_ae: str, now: datetime) -> int:
@@ -321,16 +337,14 @@ def _open_arrival(connection: Connection, key: _Key, called_ae: str, now: dateti
 
 
 def _join(connection: Connection, arrival: int, instances: Sequence[int], received: int, due: int) -> None:
-    here = (_member.arrival_id == arrival, _member.instance_id.in_(instances))
-    inside = set(connection.execute(select(_member.instance_id).where(*here)).scalars()) if instances else set()
+    inside = set(connection.execute(_INSIDE, {"joined": arrival, "sought": list(instances)}).scalars()) if instances else set()
     fresh = [{"arrival_id": arrival, "instance_id": one} for one in dict.fromkeys(instances) if one not in inside]
     if fresh:
-        connection.execute(insert(schema.arrival_instance), fresh)
-    count = select(func.count()).where(_member.arrival_id == arrival).scalar_subquery()
-    row = connection.execute(select(_arrival.last_instance_at, _arrival.due_at).where(_arrival.id == arrival)).one()
+        connection.execute(_ADDED, fresh)
+    row = connection.execute(_TIMES, {"joined": arrival}).one()
     # strictly later than before, even when the clock stood still: `complete` sees by it that something came meanwhile
     last = max(received, row.last_instance_at + 1)
-    connection.execute(update(schema.arrival).where(_arrival.id == arrival).values(last_instance_at=last, due_at=due, instances=count))
+    connection.execute(_JOINED, {"joined": arrival, "last": last, "due": due})
 
 
 def _pauses(connection: Connection, arrival: Row[Any]) -> dict[str, int]:

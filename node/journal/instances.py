@@ -18,7 +18,7 @@ from node.domain.patient import Related, mark_of, patient_of, studied_at
 from node.domain.state import HistoryEvent
 from node.journal import schema
 from node.journal.arrivals import admit, came_again
-from node.journal.database import JournalPart, lock_study, rerun
+from node.journal.database import SOUGHT, JournalPart, lock_study, rerun
 from node.journal.errors import JournalRace, NoSuchRow, TransitionRefused
 from node.journal.port import Aside, AssociationShare, CameAgain, NewInstance
 from node.journal.rows import micros, moment, to_instance
@@ -132,10 +132,9 @@ class Bases:
     """The base headers that one transaction writes against: found in the journal, or made from the first instance of a series."""
 
     def __init__(self, connection: Connection, series: Collection[str]) -> None:
-        table = schema.series_header
         self._connection = connection
         self._of: dict[str, tuple[int, Header]] = {}
-        for row in connection.execute(select(table).where(table.c.series_instance_uid.in_(list(series))).order_by(table.c.id)):
+        for row in connection.execute(_BASES, {"sought": list(series)}):
             self._of[row.series_instance_uid] = (row.id, _tuples(json.loads(row.content)))
 
     def columns(self, series: str, header: Header) -> dict[str, Any]:
@@ -148,6 +147,11 @@ class Bases:
 
 
 _instance = schema.instance.c
+_base = schema.series_header.c
+# of every instance that comes: to put together what is asked takes longer than to ask it
+_BASES = select(schema.series_header).where(_base.series_instance_uid.in_(SOUGHT)).order_by(_base.id)
+_NAMED = select(_instance.id, _instance.blob).where(_instance.blob.in_(SOUGHT))
+_RECORDED = insert(schema.instance).returning(_instance.id, _instance.blob)
 
 
 def read_instances(connection: Connection, statement: Select[Any], keywords: Collection[str] | None = None) -> list[Instance]:
@@ -188,7 +192,7 @@ class Instances(JournalPart):
         """Insert all in one transaction; returns their row ids. Idempotent by `blob`."""
         with self._database.writing() as connection:
             blobs = [new.instance.blob for new in news]
-            ids = {row.blob: row.id for row in connection.execute(select(_instance.id, _instance.blob).where(_instance.blob.in_(blobs)))}
+            ids = {row.blob: row.id for row in connection.execute(_NAMED, {"sought": blobs})}
             fresh: dict[str, NewInstance] = {}
             for new in news:
                 if new.instance.blob not in ids:
@@ -490,5 +494,4 @@ def _insert(connection: Connection, news: Iterable[NewInstance]) -> dict[str, in
         }
         for instance in instances
     ]
-    returned = connection.execute(insert(schema.instance).returning(_instance.id, _instance.blob), values)
-    return {row.blob: row.id for row in returned}
+    return {row.blob: row.id for row in connection.execute(_RECORDED, values)}

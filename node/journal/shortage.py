@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, delete, distinct, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, distinct, exists, func, insert, or_, select, update
 
 from node.domain.instance import Standing
 from node.domain.shortage import Hold, Lack, NewHold, RefusedInstance, SeriesCount, Shortage, Shortfalls, TornSeries
@@ -21,6 +21,8 @@ _arrival = schema.arrival.c
 _instance = schema.instance.c
 _ASIDE = (Standing.HELD.value, Standing.REFUSED.value)
 _STANDING = func.coalesce(_instance.standing_kept, _instance.standing)
+_GOES_ON = delete(schema.torn_series).where(_torn.series_instance_uid == bindparam("series"), _torn.at < bindparam("came"))
+_GOES_ON_FROM = _GOES_ON.where(_torn.peer == bindparam("sender"))
 
 
 class ShortSeries(JournalPart):
@@ -164,8 +166,9 @@ def goes_on(connection: Connection, series_instance_uid: str, received_at: int, 
 
     Of a known one `peer` says who sent it once more: another one's copy says nothing of the transfer that broke off.
     """
-    broken = delete(schema.torn_series).where(_torn.series_instance_uid == series_instance_uid, _torn.at < received_at)
-    return connection.execute(broken if peer is None else broken.where(_torn.peer == peer)).rowcount > 0
+    came = {"series": series_instance_uid, "came": received_at}
+    ended = connection.execute(_GOES_ON, came) if peer is None else connection.execute(_GOES_ON_FROM, {**came, "sender": peer})
+    return ended.rowcount > 0
 
 
 def _aside(series: Sequence[str]) -> Select[Any]:

@@ -15,11 +15,13 @@ from sqlalchemy import Column, Connection, Table, delete, exists, insert, select
 
 from node.domain.instance import Standing
 from node.journal import schema
-from node.journal.database import JournalPart, rerun
+from node.journal.database import SOUGHT, JournalPart, rerun
 from node.journal.errors import BlobTombstoned
 from node.journal.rows import micros
 
 _LOCK = 4711207
+_tombstone = schema.tombstone.c
+_TOMBSTONED = select(_tombstone.blob).where(_tombstone.blob.in_(SOUGHT)).limit(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +53,7 @@ def refuse_tombstoned(connection: Connection, blobs: Collection[str]) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": _LOCK})
-    table = schema.tombstone.c
-    found = connection.execute(select(table.blob).where(table.blob.in_(list(blobs))).limit(1)).scalar()
+    found = connection.execute(_TOMBSTONED, {"sought": list(blobs)}).scalar()
     if found is not None:
         raise BlobTombstoned(f"blob {found} is being deleted")
 
