@@ -3,16 +3,17 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, func, insert, literal, or_, select, update
 
 from node.domain.arrival import Arrival, ArrivalGap, Completeness
 from node.domain.instance import Standing
 from node.domain.shortage import NewHold
 from node.domain.state import ArrivalState, HistoryEvent
 from node.journal import schema
-from node.journal.database import SOUGHT, JournalPart, lock_study, rerun
+from node.journal.database import MOST, SOUGHT, JournalPart, lock_study, rerun
 from node.journal.port import WAITS, CameAgain, NewInstance
 from node.journal.rows import micros, moment, to_arrival
 from node.journal.shortage import goes_on, hold
@@ -55,6 +56,19 @@ class _Key:
     peer: str
 
 
+@cache
+def _found(by: frozenset[str], *, newest: bool) -> Select[Any]:
+    """What finds arrivals by these of `sought` (states), `study` and `due`."""
+    statement = select(schema.arrival).limit(MOST)
+    if "sought" in by:
+        statement = statement.where(_arrival.state.in_(SOUGHT))
+    if "study" in by:
+        statement = statement.where(_arrival.study_instance_uid == bindparam("study"))
+    if "due" in by:
+        statement = statement.where(_arrival.due_at <= bindparam("due")).order_by(_arrival.due_at)
+    return statement.order_by(_arrival.id.desc() if newest else _arrival.id)
+
+
 class Arrivals(JournalPart):
     """Arrivals that are open or complete: what is received until nothing more is expected."""
 
@@ -68,16 +82,15 @@ class Arrivals(JournalPart):
         newest: bool = False,
     ) -> list[Arrival]:
         """The oldest first (by `due_at` with `due_before`), so that a stage that takes a few is fair; `newest` first for people."""
-        statement = select(schema.arrival).limit(limit)
+        wanted: dict[str, Any] = {"most": limit}
         if states:
-            statement = statement.where(_arrival.state.in_([state.value for state in states]))
+            wanted["sought"] = [state.value for state in states]
         if study is not None:
-            statement = statement.where(_arrival.study_instance_uid == study)
+            wanted["study"] = study
         if due_before is not None:
-            statement = statement.where(_arrival.due_at <= micros(due_before)).order_by(_arrival.due_at)
-        statement = statement.order_by(_arrival.id.desc() if newest else _arrival.id)
+            wanted["due"] = micros(due_before)
         with self._database.reading() as connection:
-            return [to_arrival(row) for row in connection.execute(statement)]
+            return [to_arrival(row) for row in connection.execute(_found(frozenset(wanted), newest=newest), wanted)]
 
     def latest(self, study_instance_uid: str, series_instance_uid: str | None, peer: str | None) -> Arrival | None:
         """The newest revision; `series_instance_uid` None is the arrival of a whole study."""

@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -22,6 +24,7 @@ from sqlalchemy import (
     Table,
     TextClause,
     and_,
+    bindparam,
     case,
     delete,
     exists,
@@ -36,7 +39,7 @@ from sqlalchemy import (
 
 from node.domain.job import RANKS, Priority
 from node.journal import schema
-from node.journal.database import JournalPart, rerun
+from node.journal.database import BUSY, JournalPart, rerun
 from node.journal.errors import JournalAway
 from node.journal.port import Pausable
 from node.journal.rows import PRIORITIES, micros, moment
@@ -114,28 +117,31 @@ def peers_in_turn(connection: Connection, turns: Table, of: ColumnElement[bool],
     return list(connection.execute(ordered).scalars())
 
 
-def job_of_turn(connection: Connection, turn: int, wanted: Wanted) -> int | None:
-    """Of the jobs of one class that have no place in it, the first of the peer whose turn it is; None where another has them."""
+def job_of_turn(connection: Connection, turn: int, wanted: Wanted, asked: Mapping[str, Any]) -> int | None:
+    """Of the jobs of one class that are `wanted` (what that asks for is `asked`) and have no place in it, the first of the peer whose turn
+    it is; None where another has them."""
     turns = schema.job_turn.c
     of = and_(turns.turn == turn, turns.placed.is_(False))
     for peer in peers_in_turn(connection, schema.job_turn, of, peers_waiting(schema.job, JOB_WAITS, _job.turn == turn)):
         mine = (_job.turn == turn, _job.peer == peer, _job.place == NEVER)
         first = select(_job.id).where(JOB_WAITS, *mine, *wanted).order_by(_job.due_at, _job.id)
-        found = connection.execute(first.limit(1).with_for_update(skip_locked=True)).scalar()
+        found = connection.execute(first.limit(1).with_for_update(skip_locked=True), asked).scalar()
         if found is not None:
             return int(found)
     return None
 
 
-def delivery_of_turn(connection: Connection, sink: str, wanted: Wanted) -> int | None:
-    """Of the deliveries to a sink, in the first class that has one, the first of the peer whose turn it is; None where another has them."""
+def delivery_of_turn(connection: Connection, sink: str, wanted: Wanted, asked: Mapping[str, Any]) -> int | None:
+    """Of the deliveries to a sink that are `wanted` (what that asks for is `asked`), in the first class that has one, the first of the peer
+    whose turn it is; None where another has them."""
     turns = schema.delivery_turn.c
     for turn in PRIORITIES:
         queue = (_delivery.sink == sink, _delivery.turn == turn)
         of = and_(turns.sink == sink, turns.turn == turn)
         for peer in peers_in_turn(connection, schema.delivery_turn, of, peers_waiting(schema.delivery, DELIVERY_WAITS, *queue)):
             first = select(_delivery.id).where(DELIVERY_WAITS, *queue, _delivery.peer == peer, *wanted)
-            found = connection.execute(first.order_by(_delivery.due_at, _delivery.id).limit(1).with_for_update(skip_locked=True)).scalar()
+            ordered = first.order_by(_delivery.due_at, _delivery.id).limit(1).with_for_update(skip_locked=True)
+            found = connection.execute(ordered, asked).scalar()
             if found is not None:
                 return int(found)
     return None
@@ -237,27 +243,39 @@ def full_applications(connection: Connection, at_once: Mapping[str, int], at: in
     return sorted(application for application, bound in at_once.items() if at_work.get(application, 0) >= bound)
 
 
-def next_job(connection: Connection, at: int, away_engines: Collection[str], full: Collection[str], offpeak: bool) -> int | None:
-    """The job whose turn it is: of the first class that has one that may run, the one with the earliest place, else by turns of peers."""
+@cache
+def _runnable(*, full: bool, offpeak: bool) -> tuple[ColumnElement[bool], ...]:
+    """What a job is that may run now: not one of an engine that is `busy` (away) nor, with `full`, of an application that is."""
     route = schema.job_route.c
-    wanted: list[ColumnElement[bool]] = [
-        _job.due_at <= at,
-        or_(_job.lease.is_(None), _job.lease_until < at),
-        _job.engine.not_in(sorted(away_engines)),
+    wanted = [
+        _job.due_at <= bindparam("now"),
+        or_(_job.lease.is_(None), _job.lease_until < bindparam("now")),
+        _job.engine.not_in(BUSY),
         _job.engine.not_in(paused(Pausable.ENGINE)),
         exists().where(and_(route.job_id == _job.id, route.route.not_in(paused(Pausable.ROUTE)))),
     ]
     if full:
-        wanted.append(_job.application.not_in(sorted(full)))
+        wanted.append(_job.application.not_in(bindparam("full", expanding=True)))
     if not offpeak:
         # the first bound is the index's: those that have not moved up need not even be read
         wanted += [_job.turn < _OFFPEAK, _job.rank < _OFFPEAK]
+    return tuple(wanted)
+
+
+@cache
+def _earliest(*, full: bool, offpeak: bool) -> Select[Any]:
     # SQLite has no such words as SKIP LOCKED and needs none: it has one writer
-    earliest = select(_job.id, _job.turn, _job.place).where(JOB_WAITS, *wanted).order_by(_job.turn, _job.place, _job.due_at, _job.id)
-    first = connection.execute(earliest.limit(1).with_for_update(skip_locked=True)).one_or_none()
+    runs = select(_job.id, _job.turn, _job.place).where(JOB_WAITS, *_runnable(full=full, offpeak=offpeak))
+    return runs.order_by(_job.turn, _job.place, _job.due_at, _job.id).limit(1).with_for_update(skip_locked=True)
+
+
+def next_job(connection: Connection, at: int, away_engines: Collection[str], full: Collection[str], offpeak: bool) -> int | None:
+    """The job whose turn it is: of the first class that has one that may run, the one with the earliest place, else by turns of peers."""
+    asked: dict[str, Any] = {"now": at, "busy": sorted(away_engines)} | ({"full": sorted(full)} if full else {})
+    first = connection.execute(_earliest(full=bool(full), offpeak=offpeak), asked).one_or_none()
     if first is None or first.place != NEVER:
         return None if first is None else int(first.id)
-    return job_of_turn(connection, first.turn, wanted)
+    return job_of_turn(connection, first.turn, _runnable(full=bool(full), offpeak=offpeak), asked)
 
 
 _turn = schema.job_turn.c

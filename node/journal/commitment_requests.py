@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, text, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, text, update
 
 from node.domain.commitment import FailureReason, InstanceReference, Pending, Request, RequestState
 from node.domain.instance import Instance, Standing
 from node.journal import schema
-from node.journal.database import JournalPart, repeatable, rerun
+from node.journal.database import BUSY, MOST, JournalPart, repeatable, rerun
 from node.journal.rows import micros, moment
 from node.journal.transitions import REQUEST, move, note, state_of
 
@@ -20,6 +20,12 @@ _promise = schema.promise.c
 _instance = schema.instance.c
 # the very words of the partial index
 _WANTS = text("promise_asked.state || '' IN ('received', 'judged')")
+_DUE = (  # looked at every second
+    select(schema.promise_asked)
+    .where(_WANTS, _asked.due_at <= bindparam("now"), _asked.peer.not_in(BUSY))
+    .order_by(_asked.due_at, _asked.id)
+    .limit(MOST)
+)
 _CHUNK = 500
 """Values in one IN (…): SQLite takes some thousands."""
 _FORGOTTEN = timedelta(days=30)
@@ -66,10 +72,9 @@ class CommitmentRequests(JournalPart):
 
     def due(self, now: datetime, *, busy_peers: Collection[str] = (), limit: int = 100) -> list[Pending]:
         """Requests that are to be judged or reported now, the oldest first; none of a peer that is busy."""
-        due = (_WANTS, _asked.due_at <= micros(now), _asked.peer.not_in(sorted(busy_peers)))
-        statement = select(schema.promise_asked).where(*due).order_by(_asked.due_at, _asked.id).limit(limit)
         with self._database.reading() as connection:
-            return [_pending(row) for row in connection.execute(statement)]
+            asked = {"now": micros(now), "busy": sorted(busy_peers), "most": limit}
+            return [_pending(row) for row in connection.execute(_DUE, asked)]
 
     @rerun
     def judge(self, request: int, verdicts: Sequence[int], held: Collection[Instance], now: datetime) -> bool:

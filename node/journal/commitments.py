@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, exists, func, insert, select, update
 
 from node.domain.commitment import (
     REASONS,
@@ -21,7 +21,7 @@ from node.domain.commitment import (
 from node.domain.state import DeliveryState
 from node.journal import schema
 from node.journal.claims import paused
-from node.journal.database import JournalPart, repeatable, rerun
+from node.journal.database import BUSY, MOST, JournalPart, repeatable, rerun
 from node.journal.errors import NoSuchRow
 from node.journal.job_deliveries import end_delivered_job
 from node.journal.port import Pausable
@@ -33,6 +33,19 @@ _object = schema.result_object.c
 _commitment = schema.commitment.c
 _of = schema.commitment_object.c
 _receipt = schema.receipt.c
+_begun = select(func.count()).where(_commitment.delivery_id == _delivery.id, _commitment.round == _delivery.round)
+_refused = _begun.where(_commitment.state == TransactionState.REFUSED.value)
+_DUE = (  # looked at every second
+    select(schema.delivery, _begun.scalar_subquery().label("begun"), _refused.scalar_subquery().label("refused"))
+    .where(
+        _delivery.awaits_commitment,
+        _delivery.due_at <= bindparam("now"),
+        _delivery.sink.not_in(BUSY),
+        _delivery.sink.not_in(paused(Pausable.SINK)),
+    )
+    .order_by(_delivery.due_at, _delivery.id)
+    .limit(MOST)
+)
 _COMMITTED = 0
 """What stands for no Failure Reason."""
 _MOST_TOLD = 5
@@ -48,19 +61,7 @@ class Commitments(JournalPart):
 
     def due(self, now: datetime, *, busy_sinks: Collection[str] = (), limit: int = 100) -> list[Due]:
         """Deliveries that await it, and whose sinks should be asked now; none to a sink that is paused or busy. The oldest first."""
-        begun = select(func.count()).where(_commitment.delivery_id == _delivery.id, _commitment.round == _delivery.round)
-        refused = begun.where(_commitment.state == TransactionState.REFUSED.value)
-        statement = (
-            select(schema.delivery, begun.scalar_subquery().label("begun"), refused.scalar_subquery().label("refused"))
-            .where(
-                _delivery.awaits_commitment,
-                _delivery.due_at <= micros(now),
-                _delivery.sink.not_in(sorted(busy_sinks)),
-                _delivery.sink.not_in(paused(Pausable.SINK)),
-            )
-            .order_by(_delivery.due_at, _delivery.id)
-            .limit(limit)
-        )
+        asked = {"now": micros(now), "busy": sorted(busy_sinks), "most": limit}
         with self._database.reading() as connection:
             return [
                 Due(
@@ -72,7 +73,7 @@ class Commitments(JournalPart):
                     due_at=moment(row.due_at),
                     waiting_since=moment(row.waiting_since),
                 )
-                for row in connection.execute(statement)
+                for row in connection.execute(_DUE, asked)
             ]
 
     @rerun

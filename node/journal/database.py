@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, ExceptionContext, bindparam, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, Integer, bindparam, create_engine, event, inspect, text
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import DBAPIError
@@ -46,6 +46,10 @@ _NO_VALUE = (ValueError, TypeError, KeyError, OverflowError)
 _REVISION = re.compile(r"[0-9]{4}")
 SOUGHT = bindparam("sought", expanding=True)
 """Those that are looked for, in a statement that is put together once a process: `in_(SOUGHT)`, and `{"sought": […]}` when it is asked."""
+BUSY = bindparam("busy", expanding=True)
+"""Those that are passed over, in the same way: `not_in(BUSY)`."""
+MOST = bindparam("most", type_=Integer)
+"""The `limit` of such a statement."""
 _COMPILED: LRUCache[Any, Any] = LRUCache(1000)
 """Statements that were compiled for SQLite: one file's journal understands what another's does."""
 

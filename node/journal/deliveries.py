@@ -4,14 +4,14 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, or_, select, update
 
 from node.domain.job import Delivery, ResultObject
 from node.domain.state import DeliveryState, HistoryEvent
 from node.journal import schema
 from node.journal.claims import DELIVERY_WAITS, LostClaims, delivery_of_turn, given_before, had_turn, in_order, new_lease, paused
 from node.journal.commitments import end_delivery
-from node.journal.database import Database, JournalPart, repeatable, rerun
+from node.journal.database import BUSY, Database, JournalPart, repeatable, rerun
 from node.journal.job_deliveries import resend
 from node.journal.port import LatestReceipt, Pausable
 from node.journal.rows import micros, to_delivery, to_object
@@ -20,6 +20,15 @@ from node.journal.transitions import DELIVERY, JOB, held, move, note, state_of
 _delivery = schema.delivery.c
 _receipt = schema.receipt.c
 _object = schema.result_object.c
+_ABLE = (
+    _delivery.due_at <= bindparam("now"),
+    or_(_delivery.lease.is_(None), _delivery.lease_until < bindparam("now")),
+    _delivery.sink.not_in(paused(Pausable.SINK)),
+    _delivery.sink.not_in(BUSY),
+)
+_ORDERED = select(_delivery.sink).where(DELIVERY_WAITS, *_ABLE).order_by(_delivery.due_at, _delivery.id)
+_FIRST = _ORDERED.limit(1).with_for_update(skip_locked=True)
+"""Looked for every second."""
 
 
 class Deliveries(JournalPart):
@@ -150,22 +159,15 @@ class Deliveries(JournalPart):
         """Lease the next due WAITING delivery whose sink is neither paused nor among `busy_sinks` (those that the caller is already
         sending to, so that a slow sink holds up nobody else); counts an attempt. To one sink, peers whose studies they are of take
         turns."""
-        token, at = new_lease(owner), micros(now)
-        able = (
-            _delivery.due_at <= at,
-            or_(_delivery.lease.is_(None), _delivery.lease_until < at),
-            _delivery.sink.not_in(paused(Pausable.SINK)),
-            _delivery.sink.not_in(sorted(busy_sinks)),
-        )
+        token, asked = new_lease(owner), {"now": micros(now), "busy": sorted(busy_sinks)}
         with self._lost.looked_for(token) as unsure, self._database.writing() as connection:
             if (
                 lost := given_before(connection, schema.delivery, unsure, now, lease, _delivery.sink.not_in(sorted(busy_sinks)))
             ) is not None:
                 return to_delivery(connection.execute(select(schema.delivery).where(_delivery.id == lost)).one())
             in_order(connection, "pg_advisory_xact_lock(4711205)")
-            first = select(_delivery.sink).where(DELIVERY_WAITS, *able).order_by(_delivery.due_at, _delivery.id).limit(1)
-            sink = connection.execute(first.with_for_update(skip_locked=True)).scalar()
-            chosen = None if sink is None else delivery_of_turn(connection, sink, able)
+            sink = connection.execute(_FIRST, asked).scalar()
+            chosen = None if sink is None else delivery_of_turn(connection, sink, _ABLE, asked)
             if chosen is None:
                 return None
             claim = (

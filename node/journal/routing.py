@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, insert, select, update
 
 from node.domain.arrival import Arrival
 from node.domain.job import NewJob
@@ -15,7 +15,7 @@ from node.domain.state import ArrivalState, JobState
 from node.journal import schema
 from node.journal.arrivals import keep_open, revise
 from node.journal.claims import ARRIVAL_WAITS, peers_waiting
-from node.journal.database import JournalPart, lock_study, rerun
+from node.journal.database import MOST, JournalPart, lock_study, rerun
 from node.journal.errors import NoSuchRow
 from node.journal.placing import Placing, standing
 from node.journal.port import PlacedJobs
@@ -24,6 +24,10 @@ from node.journal.transitions import ARRIVAL, move, note, state_of
 
 _arrival = schema.arrival.c
 _job = schema.job.c
+# looked at every second
+_PEERS_WAITING = peers_waiting(schema.arrival, ARRIVAL_WAITS)
+_WAITING_OF = select(_arrival.id, _arrival.attempts).where(ARRIVAL_WAITS, _arrival.peer == bindparam("sender"))
+_FIRST_WAITING_OF = _WAITING_OF.order_by(_arrival.id).limit(MOST)
 
 
 class Routing(JournalPart):
@@ -93,10 +97,10 @@ class Routing(JournalPart):
         """Those in COMPLETE: the oldest of each peer, then the second of each, …: hundreds of one peer hold up no other. Those of
         which routing failed before stand behind the others."""
         with self._database.reading() as connection:
-            peers = connection.scalars(peers_waiting(schema.arrival, ARRIVAL_WAITS)).all()
-            columns = (_arrival.id, _arrival.attempts)
-            each = (select(*columns).where(ARRIVAL_WAITS, _arrival.peer == peer).order_by(_arrival.id).limit(limit) for peer in peers)
-            found = [connection.execute(of_peer).all() for of_peer in each]
+            peers = connection.scalars(_PEERS_WAITING).all()
+            if not peers:
+                return []
+            found = [connection.execute(_FIRST_WAITING_OF, {"sender": peer, "most": limit}).all() for peer in peers]
             # the first of every peer, the second of every peer, …; what failed before behind what has not
             order = sorted((row.attempts, turn, row.id) for of_peer in found for turn, row in enumerate(of_peer))
             wanted = [arrival for _, _, arrival in order[:limit]]
