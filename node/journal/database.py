@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, ExceptionContext, Integer, bindparam, create_engine, event, inspect, text
+from sqlalchemy import URL, BindParameter, Connection, Engine, ExceptionContext, Integer, bindparam, create_engine, event, inspect, text
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import DBAPIError
@@ -44,9 +44,9 @@ LOOK_AGAIN_S = 0.5
 _NO_VALUE = (ValueError, TypeError, KeyError, OverflowError)
 """What reading a row ends in when it holds none of the values that there are; UnicodeDecodeError and JSON's errors are of the first."""
 _REVISION = re.compile(r"[0-9]{4}")
-SOUGHT = bindparam("sought", expanding=True)
+SOUGHT: BindParameter[Any] = bindparam("sought", expanding=True)
 """Those that are looked for, in a statement that is put together once a process: `in_(SOUGHT)`, and `{"sought": […]}` when it is asked."""
-BUSY = bindparam("busy", expanding=True)
+BUSY: BindParameter[Any] = bindparam("busy", expanding=True)
 """Those that are passed over, in the same way: `not_in(BUSY)`."""
 MOST = bindparam("most", type_=Integer)
 """The `limit` of such a statement."""
