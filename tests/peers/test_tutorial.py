@@ -132,11 +132,14 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     second, _ = another_study(given, tmp_path / "second", "second")
     third, whole = another_study(given, tmp_path / "third", "third")
     whole[len(whole) // 2].unlink()
-    with reader.serving():
+    with reader.serving() as node:
         reader.type("hilum send ../second --to HILUM@127.0.0.1:11112")
+        # its log is read, and then it is asked: a question takes as long as an interpreter to start
+        wait_until(lambda: "delivery.retry" in node.said(), 240, "the archive is away")
         wait_until(lambda: _deliveries(reader, second) == {"waiting"}, 240, "the analysis is done, the delivery waits", every_s=2)
         assert re.search(r"✗ +(peer pacs|sink archive)", reader.type(doctor, code=1).out), "it names the sink that is away"
         with archive:
+            wait_until(lambda: "delivery.delivered" in node.said(), 300, "the results are sent")
             wait_until(lambda: _deliveries(reader, second) == {"delivered"}, 300, "the results arrive", every_s=2)
             kinds = sorted(str(pydicom.dcmread(path, stop_before_pixels=True).Modality) for path in archive.received())
             assert kinds == ["OT", "SEG", "SR"], "once"
