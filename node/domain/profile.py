@@ -61,6 +61,7 @@ class Form(StrEnum):
     LABELMAP_RLE = "labelmap+rle"
     LABELMAP_JPEG_LS = "labelmap+jpeg-ls"
     LABELMAP_DEFLATE = "labelmap+deflate"
+    NO_MASKS = "no-masks"  # of reports alone: what is said of segments without a reference to a mask, for sinks that get none
     EMPTY = "empty"  # nothing was found: BINARY, and no voxel in it; only for sinks that want empty masks
 
 
@@ -129,6 +130,16 @@ class Profile:
     def explains(self) -> bool:
         """Whether it asks for what moved a classifier's answers, which costs calls of the model."""
         return not self.kinds.isdisjoint(EXPLANATIONS)
+
+    def may_lack_masks(self, *, one_cine: bool) -> bool:
+        """Whether its sink may get what is said of segments and none of their masks. `one_cine`: they are such as viewers misread."""
+        return self.masks is MaskEncoding.NONE or self.not_taken is NotTaken.LEAVE_OUT or (one_cine and not self.cine_masks)
+
+    def gets(self, kind: Kind, form: str) -> bool:
+        """Whether objects of a kind are among those that it gets, in the form that is chosen for its sink."""
+        if kind is Kind.SEG:
+            return self.masks is not MaskEncoding.NONE
+        return kind in self.kinds and (self.mask_reports or kind is not Kind.SR or not form)
 
     @property
     def form(self) -> Form | None:

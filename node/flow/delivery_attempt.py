@@ -129,19 +129,34 @@ class Forms:
             return FormChoice(form=self._begun, begun=True)
         if not self._forms:
             return FormChoice(form=None)
+        why = self._never_made()
         for form in self._forms[:-1]:
+            if form is Form.BINARY:
+                # sent without a question: nearly every sink takes it
+                return FormChoice(form=form, why=why)
             refused = self._refused(form, sink)
             if not refused:
-                return FormChoice(form=form)
-            return self.without(form, f"the sink takes no {refused}")
-        return FormChoice(form=self._forms[-1], why=self._never_made())
+                return FormChoice(form=form, why=why)
+            why = f"{form}: the sink takes no {refused}"
+        return FormChoice(form=self._forms[-1], why=why)
 
-    def without(self, form: Form, why: str) -> FormChoice:
-        """What goes when a form that was tried first does not."""
-        return FormChoice(form=self._forms[self._forms.index(form) + 1], why=f"{form}: {why}")
+    def without(self, choice: FormChoice, answers: _Answers) -> FormChoice | None:
+        """What goes when masks that were sent first were refused; None: nothing else does, or something of them has arrived.
+
+        Instead of BINARY masks goes what refers to none, where the sink takes no masks at all.
+        """
+        form, receipts = choice.form, [receipt for _, receipt in answers]
+        assert form is not None
+        if choice.begun or not receipts or not all(receipt.refused for receipt in receipts) or form is self._forms[-1]:
+            return None
+        if form is Form.BINARY and not all(receipt.not_taken for receipt in receipts):
+            return None
+        return FormChoice(form=self._forms[self._forms.index(form) + 1], why=f"{form}: the sink refuses it ({_answer(receipts[0])})")
 
     def masks(self, form: Form) -> list[ResultObject]:
         """The masks that go in a form."""
+        if self._profile.form is None:
+            return []
         of_form = (one for one in self._objects if one.kind == Kind.SEG and form_of(one) is form)
         return [one for one in of_form if not is_misread(self._profile, one)]
 
@@ -156,7 +171,7 @@ class Forms:
         return ""
 
     def _never_made(self) -> str:
-        wanted = self._profile.form if self.masks(Form.BINARY) else None
+        wanted = self._profile.form if self.masks(Form.BINARY) else Form.NO_MASKS
         # FRACTIONAL is made where it is needed alone: where it was not, BINARY is what the profile asks for
         return f"{wanted}: was not made of this job" if wanted not in (None, Form.FRACTIONAL, *self._made) else ""
 
@@ -188,8 +203,8 @@ class DeliveryAttempt:
             form, answers = self._masks(objects, pending)
             selection = select(self._profile, objects, form)
             rest = [one for one in selection.sent if one.id in pending and one not in [mask for mask, _ in answers]]
-            if not all(receipt.accepted for _, receipt in answers):
-                # reports and narratives follow their masks; one that stood there alone would bind the sink to a form that it may not take
+            if form is not Form.NO_MASKS and not all(receipt.accepted for _, receipt in answers) and not self._does_without(answers):
+                # reports and narratives follow their masks: where these never come, a viewer looks for what is not there
                 rest = [one for one in rest if not is_bound(one)]
             answers += self._send(rest)
         self._finish(selection, answers, objects, pending)
@@ -201,19 +216,24 @@ class DeliveryAttempt:
         event("delivery.cine_masks_left_out", **told, code=CineMasksLeftOut.code, reason=MISREAD)
 
     def _masks(self, objects: Sequence[ResultObject], pending: Collection[int]) -> tuple[Form | None, _Answers]:
-        """Choose the form, and send the masks where it is another one than BINARY: a sink that refuses them gets BINARY ones instead."""
+        """Choose the form, and send its masks: a sink that refuses them gets BINARY ones instead, or, where it may do without, none."""
         forms = Forms(self._delivery, self._profile, objects, pending, self._path)
-        choice = forms.choose(self._sink)
+        choice, answers = forms.choose(self._sink), list[tuple[ResultObject, Receipt]]()
         self._settle(choice)
-        if choice.form in (None, Form.BINARY) or choice.begun:
-            return choice.form, []
-        assert choice.form is not None
-        answers = self._send([mask for mask in forms.masks(choice.form) if mask.id in pending])
-        if answers and all(receipt.refused for _, receipt in answers):
-            choice = forms.without(choice.form, f"the sink refuses it ({_answer(answers[0][1])})")
+        while choice.form is not None:
+            said = self._send([mask for mask in forms.masks(choice.form) if mask.id in pending])
+            instead = forms.without(choice, said)
+            if instead is None or instead.form is Form.NO_MASKS:
+                answers += said
+            if instead is None:
+                break
+            choice = instead
             self._settle(choice)
-            return choice.form, []
         return choice.form, answers
+
+    def _does_without(self, answers: _Answers) -> bool:
+        """Whether what is left is enough though the sink takes no masks: of a job of which no report without them was made."""
+        return self._profile.not_taken is NotTaken.LEAVE_OUT and all(receipt.accepted or receipt.not_taken for _, receipt in answers)
 
     def _settle(self, choice: FormChoice) -> None:
         """Remember the form before anything is sent in it."""
@@ -269,7 +289,7 @@ class DeliveryAttempt:
             metrics.LEFT_OUT_OBJECTS.add(sink=sink, kind=one.kind)
         if any(is_misread(self._profile, gone.one) and gone.one.id in pending for gone in selection.left_out):
             self._tell_misread()
-        for gone in (*selection.left_out, *untaken):
+        for gone in (*untaken, *(each for each in selection.left_out if each.one not in left_out)):
             if gone.one.id in pending:
                 self._leave_out(gone)
 

@@ -1,8 +1,8 @@
 """Selection of a job's objects by a profile, and of their forms; nothing here knows a sink, or what it takes.
 
 Masks exist in forms, and each form has a report of its own that refers to it. A sink gets one form of all masks and the reports of that
-form: never a report whose masks went in another form. The presentation contexts of what an application may emit for a profile are known
-from its manifest, before anything was found.
+form: never a report whose masks went in another form, and, where no mask goes, the report that refers to none (ADR-0115). The presentation
+contexts of what an application may emit for a profile are known from its manifest, before anything was found.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from inference.applications.port import Application
 from node.dicom.transfer_syntax import UNCOMPRESSED, Context
 from node.domain.job import ResultObject
-from node.domain.profile import Form, Kind, MaskEncoding, Profile
+from node.domain.profile import Form, Kind, MaskEncoding, NotTaken, Profile
 from node.results.kinds import KINDS, record_of
 from node.results.segmentation import LABEL_MAPS, SEGMENTATION
 
@@ -57,7 +57,8 @@ def has_forms(one: ResultObject) -> bool:
 
 def is_bound(one: ResultObject) -> bool:
     """Whether an object may only stand where the masks of its form do: it is one, or speaks of them."""
-    return has_forms(one) or (record_of(Kind(one.kind)).in_languages and "+" in one.form)
+    record = record_of(Kind(one.kind))
+    return has_forms(one) or (record.in_languages and record.of_findings)
 
 
 def is_misread(profile: Profile, one: ResultObject) -> bool:
@@ -77,6 +78,21 @@ def written_in(language: str, form: Form | None) -> str:
     return language if form in (None, Form.BINARY) else f"{language}+{form}"
 
 
+def readers_of(profiles: Sequence[Profile], kind: Kind, form: str) -> list[Profile]:
+    """Those that a narrative, or PDF, of this form is for; one that nobody asked for is for all that get any. What it refers to, all of
+    them get, or a reader would look for what is not there."""
+    language, _, masks = form.partition("+")
+    asking = [one for one in profiles if kind in one.kinds]
+    own = [one for one in asking if language in one.languages and _goes_with(one, masks or Form.BINARY)]
+    return own or asking
+
+
+def _goes_with(profile: Profile, masks: str) -> bool:
+    if masks == Form.NO_MASKS:
+        return profile.may_lack_masks(one_cine=True)
+    return profile.masks is not MaskEncoding.NONE and masks in (profile.form, Form.BINARY)
+
+
 def made_in(objects: Sequence[ResultObject]) -> tuple[Form, ...]:
     """The forms in which every mask of the job exists, each with its report; none where nothing was found.
 
@@ -85,17 +101,21 @@ def made_in(objects: Sequence[ResultObject]) -> tuple[Form, ...]:
     counts = Counter((one.kind, form_of(one)) for one in objects if has_forms(one))
     binary = {kind: counts[kind, Form.BINARY] for kind in (Kind.SEG, Kind.SR)}
     forms = [form for form in Form if form is not Form.EMPTY and counts[Kind.SEG, form]]
-    return tuple(form for form in forms if all(counts[kind, form] == count for kind, count in binary.items()))
+    whole = [form for form in forms if all(counts[kind, form] == count for kind, count in binary.items())]
+    return (*whole, Form.NO_MASKS) if 0 < binary[Kind.SR] == counts[Kind.SR, Form.NO_MASKS] else tuple(whole)
 
 
 def preferred(profile: Profile, objects: Sequence[ResultObject]) -> tuple[Form, ...]:
     """The forms in which a profile's sink may get the masks and their reports, the best first; none where there are no masks.
 
-    The last is BINARY, which is always made. A sink that gets no masks gets the report that refers to those.
+    The last is BINARY, which is always made, or, where the sink may do without masks, the report that refers to none. A sink that gets no
+    masks gets that report alone; of a job that was encoded before somebody wanted it, the one that refers to BINARY masks.
     """
     made = made_in(objects)
-    masked = any(one.kind == Kind.SEG and form_of(one) is not Form.EMPTY and not is_misread(profile, one) for one in objects)
-    return tuple(dict.fromkeys(form for form in (profile.form if masked else None, Form.BINARY) if form in made))
+    if profile.form is None or not any(one.kind == Kind.SEG and form_of(one) in made and not is_misread(profile, one) for one in objects):
+        return tuple(form for form in (Form.NO_MASKS, Form.BINARY) if form in made)[:1]
+    without = Form.NO_MASKS if profile.not_taken is NotTaken.LEAVE_OUT else None
+    return tuple(dict.fromkeys(form for form in (profile.form, Form.BINARY, without) if form in made))
 
 
 def select(profile: Profile, objects: Sequence[ResultObject], form: Form | None) -> Selection:
@@ -107,19 +127,26 @@ def select(profile: Profile, objects: Sequence[ResultObject], form: Form | None)
         The one in which masks and their reports go; None where there are no masks.
     """
     # each part of a series that was split has narratives of its own, and masks or none
+    forms = {part: _form_of_part(profile, [one for one in objects if one.part == part], form) for part in {one.part for one in objects}}
     written = {
-        (kind, part): _written(profile, [one for one in objects if one.kind == kind and one.part == part], form)
+        (kind, part): _written(profile, [one for one in objects if one.kind == kind and one.part == part], forms[part])
         for kind, part in {(Kind(one.kind), one.part) for one in objects if record_of(Kind(one.kind)).in_languages}
     }
     sent: list[ResultObject] = []
     left_out: list[LeftOut] = []
     for one in objects:
-        why = _why_not(profile, one, form, written.get((Kind(one.kind), one.part), ()))
+        why = _why_not(profile, one, forms[one.part], written.get((Kind(one.kind), one.part), ()))
         if why:
             left_out.append(LeftOut(one=one, why=why))
         else:
             sent.append(one)
     return Selection(sent=tuple(sent), left_out=tuple(left_out), wanting=_wanting(profile, objects))
+
+
+def _form_of_part(profile: Profile, objects: Sequence[ResultObject], form: Form | None) -> Form | None:
+    """The form of what goes of one part: where all of its masks are such as viewers misread, what refers to none, if it was made."""
+    misread = [is_misread(profile, one) for one in objects if one.kind == Kind.SEG and form_of(one) is not Form.EMPTY]
+    return Form.NO_MASKS if misread and all(misread) and Form.NO_MASKS in made_in(objects) else form
 
 
 def _why_not(profile: Profile, one: ResultObject, form: Form | None, written: Sequence[str]) -> str:
@@ -137,6 +164,8 @@ def _why_not(profile: Profile, one: ResultObject, form: Form | None, written: Se
             return MISREAD
         if form_of(one) is Form.EMPTY:
             return "" if profile.empty_masks else "this sink takes no empty masks"
+        if kind is Kind.SEG and form is Form.NO_MASKS:
+            return "this sink takes no such masks"
         return "" if form_of(one) is form else f"{form} goes instead"
     if record.in_languages and one.form not in written:
         return f"this sink takes other {record.plural}"

@@ -59,8 +59,8 @@ _FORMS = (
     Key(
         name="mask_reports",
         kind=SWITCH,
-        says="Reports that refer to segmentations, with what was measured of each; without them the report of what was found, and of what "
-        "was measured in all images, goes alone.",
+        says="Reports of what was measured of each segment; a sink that gets no segmentations gets one that refers to none. Without them "
+        "the report of what was found, and of what was measured in all images, goes alone.",
     ),
 )
 _REST = (

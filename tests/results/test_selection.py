@@ -118,10 +118,20 @@ def test_masks_and_their_reports_are_never_of_two_forms(profile: Profile, form: 
     assert ("sr", "") in chosen
 
 
-def test_a_sink_without_masks_gets_the_report_that_refers_to_those_which_are_always_made() -> None:
-    """The numbers are not lost with the masks."""
+def test_a_sink_without_masks_gets_the_report_that_refers_to_none() -> None:
+    """The numbers are not lost with the masks; of a job of before, by the report that refers to those which are always made. A PACS may
+    come to it, a viewer gets it where viewers misread the masks."""
     assert preferred(NONE, EVERYTHING) == (Form.BINARY,)
     assert sent(NONE, EVERYTHING, Form.BINARY)[:2] == [("sr", "binary"), ("sr", "")]
+    made = objects(*masks(*FORMS), ("sr", "no-masks"), ("sr", ""), ("narrative", "en"), ("narrative", "en+no-masks"))
+    assert preferred(NONE, made) == (Form.NO_MASKS,)
+    assert sent(NONE, made, Form.NO_MASKS) == [("sr", "no-masks"), ("sr", "")]
+    assert preferred(PACS, made) == (Form.BINARY, Form.NO_MASKS)
+    assert preferred(ARCHIVE, made) == (Form.LABELMAP_RLE, Form.BINARY)
+    misread = [replace(one, one_cine=one.kind == "seg") for one in made]
+    assert preferred(VIEWER, misread) == (Form.NO_MASKS,)
+    assert sent(VIEWER, misread, Form.NO_MASKS) == [("sr", "no-masks"), ("sr", "")]
+    assert sent(replace(NONE, kinds=frozenset({Kind.NARRATIVE})), made, Form.NO_MASKS) == [("narrative", "en+no-masks")]
 
 
 def test_without_reports_the_masks_go_alone() -> None:
@@ -235,3 +245,15 @@ def test_each_part_of_a_series_has_narratives_of_its_own() -> None:
     chosen = select(ARCHIVE, parted, Form.LABELMAP_RLE)
     sent = [(one.form, one.part) for one in chosen.sent if one.kind == "narrative"]
     assert sent == [("en+labelmap+rle", "echo 1"), ("en", "echo 2")]
+
+
+def test_of_two_parts_that_whose_masks_viewers_misread_goes_without_them() -> None:
+    """The report of a cine refers to no mask, that of the volume beside it to its own."""
+    cine, volume = objects(*masks("binary"), ("sr", "no-masks")), objects(*masks("binary"))
+    made = [*(replace(one, part="a cine", one_cine=one.kind == "seg") for one in cine), *(replace(one, id=9 + one.id) for one in volume)]
+    assert preferred(VIEWER, made) == (Form.BINARY,)
+    assert [(one.part, one.kind, one.form) for one in select(VIEWER, made, Form.BINARY).sent] == [
+        ("a cine", "sr", "no-masks"),
+        ("", "seg", "binary"),
+        ("", "sr", "binary"),
+    ]

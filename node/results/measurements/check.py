@@ -7,6 +7,7 @@ from pydicom.dataset import Dataset
 from inference.applications.port import LocationOutput, SegmentOutput
 from inference.codes import ANATOMICAL_STRUCTURE, CUBIC_CENTIMETRE, VOLUME, Code
 from inference.findings import Evaluation, Measurement, Span
+from node.domain.profile import Form
 from node.results.kind import Checking
 from node.results.port import Encoding, ReferencesDiffer, ValuesDiffer
 from node.results.reports.check import (
@@ -47,7 +48,9 @@ def check(checking: Checking) -> None:
     """
 
     def check_groups(groups: Sequence[Dataset]) -> None:
-        if named(groups[0], SEGMENT) or named(groups[0], SEGMENTATION_FRAME):
+        if checking.one.form == Form.NO_MASKS:
+            _check_unmasked_groups(groups, checking.encoding, [each.dataset for each in checking.others if each.one.form == Form.BINARY])
+        elif named(groups[0], SEGMENT) or named(groups[0], SEGMENTATION_FRAME):
             _check_segment_groups(groups, checking.encoding, checking.masks())
         else:
             _check_series_groups(groups, checking.encoding)
@@ -85,6 +88,31 @@ def _check_segment_groups(groups: Sequence[Dataset], encoding: Encoding, segment
         numbered.append((uid, segment_number))
     if sorted(numbered) != sorted(described):
         raise ValuesDiffer(f"the report speaks of segments {sorted(numbered)}, the segmentation holds {sorted(described)}")
+
+
+def _check_unmasked_groups(groups: Sequence[Dataset], encoding: Encoding, of_masks: Sequence[Dataset]) -> None:
+    """One group for each segment that has a voxel, with its measurements and no other, tracked as in the masks; none is named."""
+    found = [one for one in encoding.findings.segments if one.mask.any()]
+    if any(named(group, SEGMENT) or named(group, SEGMENTATION_FRAME) for group in groups):
+        raise ReferencesDiffer("a report for sinks without masks refers to one")
+    if len(groups) != len(found):
+        raise ValuesDiffer(f"the report has {len(groups)} groups about {len(found)} segments")
+    tracked = {str(item.TrackingUID): item for one in of_masks for item in one.get("SegmentSequence") or () if "TrackingUID" in item}
+    meant = {one.label[:64]: one for one in found}
+    for group in groups:
+        uid = str(named(group, TRACKING_UID)[0].UID)
+        if uid not in tracked:
+            raise ValuesDiffer(f"the report tracks {uid}, which is no segment of this job")
+        segment = meant.pop(str(tracked[uid].SegmentLabel), None)
+        if segment is None:
+            raise ValuesDiffer(f"two groups of the report are tracked as {uid}")
+        says = measurement_group(group)
+        site = (code(segment.finding_site) or (code(segment.type) if segment.laterality else None), code(segment.laterality))
+        images = () if segment.image is None else _images(encoding, (segment.image,), None)
+        if (says.finding, says.site, says.side, says.answers, says.images) != (code(segment.type), *site, (), images):
+            raise ValuesDiffer(f'the report says of segment "{segment.label}" {says}')
+        measured = [number(one) for one in encoding.findings.measurements if one.segment == segment.label]
+        compare(says.numbers, measured + certainty(segment.certainty), segment.label)
 
 
 def _referred_segment(group: Dataset, segmentations: Mapping[str, Dataset]) -> tuple[str, int]:

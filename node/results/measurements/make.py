@@ -58,6 +58,25 @@ def segment_report(encoding: Encoding, sources: Sources, several: Sequence[Descr
     return encoded(Kind.SR, made, identity, form.value)
 
 
+def unmasked_report(encoding: Encoding, sources: Sources, found: Sequence[Numbered]) -> Encoded:
+    """The same of all segments without a reference to any mask, for sinks that get none: groups about the images (TID 1501)."""
+    encoding = encoding.replacing(Kind.SR, Form.NO_MASKS)
+    identity = identify(encoding, sources, Kind.SR, "measurements")
+    groups = [
+        _group(
+            encoding,
+            segment.label,
+            labelled=True,
+            finding=segment.type,
+            site=(segment.finding_site or (segment.type if segment.laterality else None), segment.laterality),
+            measurements=numbers(measurements_of(encoding, segment), segment.certainty),
+            images=[] if segment.image is None else images_of(sources, (segment.image,), None),
+        )
+        for segment in (one.segment for one in found)
+    ]
+    return encoded(Kind.SR, report(encoding, sources, groups, identity), identity, Form.NO_MASKS.value)
+
+
 def _groups(encoding: Encoding, sources: Sources, found: Sequence[Numbered], seg: Dataset) -> Groups:
     """What each segment is, where its mask lies, how certain it is there, and its measurements."""
     by = algorithm(encoding)

@@ -1,16 +1,18 @@
 """Reads a narrative report back: every finding has its sentence, every sentence its evidence, every number is the measured one."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from pydicom.dataset import Dataset
 
 from inference.applications.look_alikes import look_alike_of
 from inference.findings import Findings
+from node.domain.profile import Form, Kind
 from node.results.kind import Checking
 from node.results.narrative.terms_chinese import in_chinese
 from node.results.port import ReferencesDiffer, ResultMalformed, ValuesDiffer
 from node.results.reports.check import check_earlier
+from node.results.selection import readers_of
 from node.results.sources import Sources
 
 _TRACKING_UID, _CERTAINTY, _LANGUAGE = ("112040", "DCM"), ("111012", "DCM"), ("121049", "DCM")
@@ -51,7 +53,14 @@ def check(checking: Checking) -> None:
     _complete(said, encoding.findings, {uid for one in others for uid in _tracking_uids(one)}, languages[0])
     for sentence in said:
         _numbers(sentence)
-    _references(dataset, said, sources, others)
+    readers = readers_of(encoding.profiles, Kind.NARRATIVE, form)
+    lacked = {
+        other.one.sop_instance_uid
+        for other in checking.others
+        if not all(each.gets(other.one.kind, other.one.form) for each in readers)
+        or other.one.form not in ("", form.partition("+")[2] or Form.BINARY)
+    }
+    _references(dataset, said, sources, others, lacked)
     _look_alikes(said, encoding.findings, others, languages[0])
 
 
@@ -115,8 +124,9 @@ def _half_a_digit(text: str) -> float:
     return float(0.5 * 10.0 ** (int(power or 0) - len(decimals) + (max(len(whole) - 3, 0) if not decimals else 0)))
 
 
-def _references(dataset: Dataset, said: Sequence[Dataset], sources: Sources, others: Sequence[Dataset]) -> None:
-    """Every sentence about a finding refers to an object of this job that holds it; all that is referred to is evidence, and known."""
+def _references(dataset: Dataset, said: Sequence[Dataset], sources: Sources, others: Sequence[Dataset], lacked: Collection[str]) -> None:
+    """Every sentence about a finding refers to an object of this job that holds it; all that is referred to is evidence, and known. Nothing
+    refers to what a reader lacks: where all that holds a finding is so, its sentence rests on nothing."""
     held = {str(one.SOPInstanceUID): set(_tracking_uids(one)) for one in others}
     series = {str(one.SOPInstanceUID): str(one.SeriesInstanceUID) for one in others}
     evidence = {
@@ -131,9 +141,12 @@ def _references(dataset: Dataset, said: Sequence[Dataset], sources: Sources, oth
             str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) for item in _below(sentence) if item.ValueType in _REFERRING
         ]
         for item in _named(sentence, _TRACKING_UID):
-            if not any(item.UID in held.get(uid, ()) for uid in referred):
+            at_hand = any(item.UID in of_one for uid, of_one in held.items() if uid not in lacked)
+            if at_hand and not any(item.UID in held.get(uid, ()) for uid in referred):
                 raise ReferencesDiffer(f"no object that the narrative refers to holds the finding tracked as {item.UID}")
         for uid in referred:
+            if uid in lacked:
+                raise ReferencesDiffer(f"the narrative refers to {uid}, which a sink that gets the narrative does not get")
             if uid not in held or (series[uid], uid) not in evidence:
                 raise ReferencesDiffer(f"the narrative refers to {uid}, which is no result of this job, or not in its evidence")
     known = {(one.series_instance_uid, uid) for one in sources.series for _, uid in one.instances}

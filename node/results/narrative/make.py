@@ -5,7 +5,7 @@ texts with names of CID 7002. The template is not claimed: it is not extensible 
 other reports, which every sentence about a finding has here (as properties, and as what it is inferred from).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 
@@ -24,7 +24,7 @@ from node.results.narrative.wording import Section, Wording
 from node.results.port import Encoded, Encoding
 from node.results.reports.context import enhanced_sr, name_predecessors, observer, procedure_reported
 from node.results.reports.items import numbers
-from node.results.selection import written_in
+from node.results.selection import readers_of, written_in
 from node.results.sources import Sources, SourceSeries, evidence, item
 
 _TRACKING_UID = "112040"
@@ -143,26 +143,47 @@ _INFERRED, _PROPERTY, _CONTAINS = (
 def versions(encoding: Encoding, kind: Kind, made: Sequence[Encoded]) -> list[tuple[Language, Form]]:
     """In which languages a sink wants narratives, or PDFs, and the masks that their sentences refer to.
 
-    Binary masks, which are always made; besides, those that the same sink gets, where it wants another form and that was made.
+    Binary masks, which are always made; besides, those that the same sink gets, where it wants another form and that was made, and none,
+    where it may get none.
     """
-    there = {one.form for one in made if one.kind == Kind.SEG}
+    masks = [one for one in made if one.kind == Kind.SEG and one.form != Form.EMPTY]
+    there = {one.form for one in masks}
+    misread = any(one.one_cine for one in masks)
     wanted = {
         (language, form)
         for profile in encoding.profiles
         if kind in profile.kinds
         for language in profile.languages
-        for form in (Form.BINARY, profile.form)
-        if form is Form.BINARY or form in there
+        for form in (Form.BINARY, profile.form, Form.NO_MASKS if masks and profile.may_lack_masks(one_cine=misread) else None)
+        if form in (Form.BINARY, Form.NO_MASKS) or form in there
     }
     return [(language, form) for language in Language for form in Form if (language, form) in wanted]
+
+
+def evidences(encoding: Encoding, kind: Kind, made: Sequence[Encoded]) -> dict[tuple[Language, Form], Evidence]:
+    """The versions of a narrative, or PDF, each with the objects that it may refer to: those that all its readers get."""
+    found = {}
+    for language, masks in versions(encoding, kind, made):
+        readers = readers_of(encoding.profiles, kind, written_in(language, masks))
+        found[language, masks] = evidence_of([one for one in made if all(each.gets(one.kind, one.form) for each in readers)], masks)
+    return found
+
+
+def each_once(written: Iterable[Encoded]) -> list[Encoded]:
+    """Without versions that say the very same as one before them, which is the plain one, and goes in their place."""
+    unlike: dict[str, Encoded] = {}
+    for one in written:
+        unlike.setdefault(one.sop_instance_uid, one)
+    return list(unlike.values())
 
 
 def make(making: Making) -> list[Encoded]:
     """A narrative in every language that a sink wants, for every form of the masks that such a sink gets."""
     encoding, sources, made = making.encoding, making.sources, making.made
-    wanted = versions(encoding, Kind.NARRATIVE, made)
-    held = {masks: evidence_of(made, masks) for _, masks in wanted}
-    return [_narrative(encoding, sources, WORDINGS[language], held[masks], written_in(language, masks)) for language, masks in wanted]
+    return each_once(
+        _narrative(encoding, sources, WORDINGS[language], held, written_in(language, masks))
+        for (language, masks), held in evidences(encoding, Kind.NARRATIVE, made).items()
+    )
 
 
 def _narrative(encoding: Encoding, sources: Sources, wording: Wording, held: Evidence, form: str) -> Encoded:

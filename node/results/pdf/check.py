@@ -2,8 +2,10 @@
 
 import re
 
+from node.domain.profile import Kind
 from node.results.kind import Checking
 from node.results.port import ReferencesDiffer, ResultMalformed
+from node.results.selection import readers_of
 
 _STREAM = re.compile(rb"\bstream\r?\n.*?endstream", re.DOTALL)
 _PAGE = re.compile(rb"/Type\s*/Page\b")
@@ -41,3 +43,10 @@ def check(checking: Checking) -> None:
     strangers = [item.ReferencedSOPInstanceUID for item in dataset.SourceInstanceSequence if item.ReferencedSOPInstanceUID not in known]
     if strangers:
         raise ReferencesDiffer(f"the PDF refers to {strangers[0]}, which is no source or result of this job")
+    readers = readers_of(checking.encoding.profiles, Kind.PDF, checking.one.form)
+    given = known - {
+        other.one.sop_instance_uid for other in checking.others if not all(each.gets(other.one.kind, other.one.form) for each in readers)
+    }
+    broken = [item.ReferencedSOPInstanceUID for item in dataset.SourceInstanceSequence if item.ReferencedSOPInstanceUID not in given]
+    if broken:
+        raise ReferencesDiffer(f"the PDF refers to {broken[0]}, which a sink that gets the PDF does not get")

@@ -16,7 +16,7 @@ from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 from node.domain.profile import Kind
 from node.results.identity import MANUFACTURER, ResultIdentity, encoded, identify, local_time, model_names, software_versions, stamp
 from node.results.kind import Making
-from node.results.narrative.make import TITLE, Evidence, evidence_of, versions
+from node.results.narrative.make import TITLE, Evidence, each_once, evidences
 from node.results.narrative.sentences import WORDINGS, Sentence, sentences
 from node.results.narrative.wording import Section, Wording
 from node.results.normalise import text
@@ -38,15 +38,14 @@ _PICTURE = (1500, 1000)
 def make(making: Making) -> list[Encoded]:
     """A PDF in every language that a sink wants, for every form of the masks that such a sink gets."""
     encoding, sources, made = making.encoding, making.sources, making.made
-    wanted = versions(encoding, Kind.PDF, made)
+    wanted = evidences(encoding, Kind.PDF, made)
     if not wanted:
         return []
-    held = {masks: evidence_of(made, masks) for _, masks in wanted}
     pictures = {language: _key_pictures(encoding, sources, WORDINGS[language]) for language in dict.fromkeys(each for each, _ in wanted)}
-    return [
-        _encapsulated(encoding, sources, WORDINGS[language], held[masks], pictures[language], written_in(language, masks))
-        for language, masks in wanted
-    ]
+    return each_once(
+        _encapsulated(encoding, sources, WORDINGS[language], held, pictures[language], written_in(language, masks))
+        for (language, masks), held in wanted.items()
+    )
 
 
 def _encapsulated(

@@ -42,7 +42,7 @@ from node.results.identity import (
     uid_within,
 )
 from node.results.kind import EncodingStage, Making
-from node.results.measurements.make import Described, segment_report
+from node.results.measurements.make import Described, segment_report, unmasked_report
 from node.results.normalise import cleaned
 from node.results.page.words import PAGE_WORDS
 from node.results.part10 import as_explicit, hold, references
@@ -332,7 +332,16 @@ def make(making: Making) -> list[Encoded]:
         if found:
             with stage(EncodingStage.REPORT):
                 made.append(segment_report(encoding, sources, [Described(found=found, seg=seg.dataset)], form))
-    return made
+    return made + _unmasked(encoding, sources, found, one_cine=is_one_cine(encoding))
+
+
+def _unmasked(encoding: Encoding, sources: Sources, found: Sequence[Numbered], *, one_cine: bool) -> list[Encoded]:
+    """What is said of segments without their masks, where a sink may get none of these and wants to know of them."""
+    wanted = any(profile.may_lack_masks(one_cine=one_cine) and profile.gets(Kind.SR, Form.NO_MASKS) for profile in encoding.profiles)
+    if not found or not wanted:
+        return []
+    with stage(EncodingStage.REPORT):
+        return [unmasked_report(encoding, sources, found)]
 
 
 def _of_images(encoding: Encoding, images: Images, sources: Sources) -> list[Encoded]:
@@ -356,4 +365,5 @@ def _of_images(encoding: Encoding, images: Images, sources: Sources) -> list[Enc
             made.append(replace(mask, one_cine=True))
             described.setdefault(form, []).append(Described(found=found, seg=seg.dataset))
     with stage(EncodingStage.REPORT):
-        return made + [segment_report(encoding, sources, several, form) for form, several in described.items()]
+        made += [segment_report(encoding, sources, several, form) for form, several in described.items()]
+    return made + _unmasked(encoding, sources, [one for found in numbers.values() for one in found], one_cine=True)

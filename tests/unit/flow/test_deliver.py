@@ -315,7 +315,7 @@ def test_a_mask_beside_those_of_a_cine_that_a_viewer_misreads_goes(node: MiniNod
             )
     assert node.journal.jobs.encoded(job, lease, objects, node.clock())
     delivering.until_idle()
-    assert [uid for _, uid in delivering.archive.sent] == ["1.1.9.1", "1.1.9.2", "1.1.9.3"]
+    assert [uid for _, uid in delivering.archive.sent] == ["1.1.9.2", "1.1.9.1", "1.1.9.3"]
     (gone,) = [one for one in node.journal.deliveries.receipts(delivering.only().id) if one.left_out]
     assert (gone.one.part, "one phase over all phases" in gone.detail) == ("a cine", True)
     assert cine_notes(node, delivering.only().id) == ["HLM-6186"]

@@ -380,12 +380,60 @@ def test_a_pacs_that_takes_nothing_at_all_is_never_complete(bench: Bench) -> Non
 
 @pytest.mark.slow
 def test_a_viewer_that_takes_no_masks_parks_the_delivery(bench: Bench) -> None:
-    """`not_taken: park`: the others are there, and a person decides."""
+    """`not_taken: park`: what speaks of no mask is there, and a person decides; a report of masks that are not there has not gone ahead."""
     bench.peer.takes_no = {SegmentationStorage}
     bench.begin(VIEWER)
     delivery = bench.attempt()
     assert (delivery.state, delivery.code) == (DeliveryState.PARKED, "HLM-6183")
-    assert bench.arrived() == BINARY_SET[1:]
+    assert bench.arrived() == [("sr", ""), ("sc", "")]
+
+
+NO_MASKS = ("sr", "no-masks")
+
+
+def test_a_pacs_that_takes_no_masks_gets_the_report_that_refers_to_none(bench: Bench) -> None:
+    """The mask is said to be left out; the form is in the history with its reason; one attempt."""
+    bench.peer.takes_no = {SegmentationStorage}
+    bench.begin(PACS, [*BINARY_SET, NO_MASKS])
+    assert bench.attempt().state is DeliveryState.DELIVERED
+    assert bench.arrived() == [("sr", ""), ("sc", ""), NO_MASKS]
+    assert (bench.delivery().attempts, bench.delivery().form) == (1, "no-masks")
+    assert bench.receipts()["seg", "binary"] == f"left out: not sent: takes no {SegmentationStorage}"
+    assert bench.receipts()["sr", "binary"] == "left out: no-masks goes instead"
+    assert [line for line in bench.history() if line.startswith("delivery.left_out")] == ["delivery.left_out the sink takes no seg 1.1.9.0"]
+    (chosen,) = [line for line in bench.history() if line.startswith("delivery.form")]
+    assert chosen.startswith("delivery.form no-masks: binary: the sink refuses it (status 0x0122")
+
+
+def test_a_pacs_that_takes_masks_gets_them_with_their_report(bench: Bench) -> None:
+    """And not the other one besides; nor does it where the masks wait for room."""
+    bench.peer.full = {SegmentationStorage}
+    bench.begin(PACS, [*BINARY_SET, NO_MASKS])
+    assert bench.attempt().state is DeliveryState.WAITING
+    assert bench.arrived() == [("sr", ""), ("sc", "")]
+    bench.peer.full = set()
+    assert bench.attempt().state is DeliveryState.DELIVERED
+    assert bench.arrived() == BINARY_SET
+
+
+def test_a_pacs_without_masks_keeps_to_it_over_attempts(bench: Bench) -> None:
+    """The report about no mask was to follow, and the link broke; the PACS takes masks by now: what was begun is completed."""
+    bench.peer.takes_no, bench.peer.offline_after = {SegmentationStorage}, 1
+    bench.begin(PACS, [*BINARY_SET, NO_MASKS])
+    assert bench.attempt().state is DeliveryState.WAITING
+    bench.peer.takes_no, bench.peer.offline_after = set(), None
+    bench.restart()
+    assert bench.attempt().state is DeliveryState.DELIVERED
+    assert bench.arrived() == [("sr", ""), ("sc", ""), NO_MASKS]
+
+
+def test_a_mask_that_is_refused_for_what_stands_in_it_takes_no_report_along(bench: Bench) -> None:
+    """0xA900 of a PACS: neither the report of the mask, nor the one without: a person looks at the mask."""
+    bench.peer.refuses = {SegmentationStorage}
+    bench.begin(PACS, [*BINARY_SET, NO_MASKS])
+    delivery = bench.attempt()
+    assert (delivery.state, delivery.code) == (DeliveryState.PARKED, "HLM-6100")
+    assert bench.arrived() == [("sr", ""), ("sc", "")]
 
 
 def test_an_object_that_is_refused_for_what_stands_in_it_is_not_left_out(bench: Bench) -> None:
@@ -439,7 +487,15 @@ def test_a_viewer_gets_bits_where_bytes_were_not_made(bench: Bench) -> None:
 
 
 def test_a_sink_without_masks_gets_the_numbers(bench: Bench) -> None:
-    """`masks: none`: the report goes, and refers to masks that stand elsewhere."""
+    """`masks: none`: the report that refers to no mask goes; of a job that was encoded before it was wanted the other, and it is said."""
+    bench.begin(replace(VIEWER, masks=MaskEncoding.NONE), [*BINARY_SET, NO_MASKS])
+    assert bench.attempt().state is DeliveryState.DELIVERED
+    assert bench.arrived() == [("sr", ""), ("sc", ""), NO_MASKS]
+
+
+def test_a_job_of_before_gives_a_sink_without_masks_its_numbers(bench: Bench) -> None:
+    """Of it no report without masks was made: the one that refers to masks elsewhere goes, and the history says so."""
     bench.begin(replace(VIEWER, masks=MaskEncoding.NONE))
     assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == BINARY_SET[1:]
+    assert "delivery.form binary: no-masks: was not made of this job" in bench.history()
