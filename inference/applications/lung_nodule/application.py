@@ -21,8 +21,8 @@ from inference.applications.lung_nodule.follow_up import (
     not_for,
     solid_part_mm,
 )
+from inference.applications.lung_nodule.lung_rads import SCREENED_YEARS, screened
 from inference.applications.lung_nodule.lung_rads import SOURCE as SCREENING
-from inference.applications.lung_nodule.lung_rads import screened
 from inference.applications.lung_nodule.preparing import AIR_HU, WINDOW_HU, PreparedLungs
 from inference.applications.port import (
     Accepts,
@@ -178,7 +178,7 @@ def _recommended(listed: Sequence[Candidate], decided: Sequence[FollowUp], volum
             recommended=one.row.recommended,
         )
     yield say("Follow-up is by the table of the {source}.", source=SOURCE)
-    if (most := screened(listed)) is not None:
+    if volume.patient_years in SCREENED_YEARS and (most := screened(listed)) is not None:
         yield say(
             "Were this a first screening CT, the most suspicious by size and density alone would be nodule {number}, category {category}: "
             "{managed} ({source}); calcium, fat, its place and growth, which change categories, are not judged.",

@@ -14,6 +14,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from inference.applications.lung_nodule.follow_up import Density, MeasuredNodule
 from inference.translatable import Translatable, say
 
+SCREENED_YEARS = range(50, 81)
+"""Ages of those who are screened, in completed years: US Preventive Services Task Force: Screening for Lung Cancer. JAMA 2021;325:962-970,
+doi 10.1001/jama.2021.1117, which the categories go with. Of whom nobody knows the age nobody knows whether they are for."""
 SOURCE = "ACR Lung-RADS v2022, J Am Coll Radiol 2024;21:473-488"
 
 

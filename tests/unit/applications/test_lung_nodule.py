@@ -116,6 +116,14 @@ def test_what_a_first_screening_would_call_the_most_suspicious_stands_in_one_rem
         assert not any("Lung-RADS" in remark for remark in none.remarks)
 
 
+@pytest.mark.parametrize(("years", "for_whom"), [(35, False), (49, False), (50, True), (80, True), (81, False), (None, False)])
+def test_screening_is_spoken_of_to_those_who_are_screened(years: int | None, for_whom: bool) -> None:
+    """From 50 to 80 years (USPSTF, JAMA 2021;325:962-970); the follow-up of what was found by chance is said of all these."""
+    remarks = found(BALLS, years).remarks
+    assert any("Lung-RADS" in remark for remark in remarks) is for_whom
+    assert any("Radiology 2017;284:228-243" in remark for remark in remarks)
+
+
 @pytest.mark.parametrize("years", [60, None])
 def test_for_whom_it_is_not_stands_before_what_is_recommended(years: int | None) -> None:
     """What it learned from, and for whom the guideline is, stand in lines that every page has for remarks; what is recommended follows."""
