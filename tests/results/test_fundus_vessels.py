@@ -1,5 +1,6 @@
 """Result case: what fundus-vessels says of two photographs and an angiogram; networks that go by colour stand in for its own."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom
@@ -36,7 +37,9 @@ def test_two_eyes_and_an_angiogram(tmp_path: Path) -> None:
     ]
     (assembled,) = subjects(Takes.IMAGES, "refuse", files, "")
     findings = analyse(APPLICATION, assembled.subject, OneByOne(by_colour))
-    objects = made.save(encode(dicom.photographs(files, findings, application=APPLICATION, profiles=(VIEWER,))), tmp_path / "made")
+    objects = made.save(
+        encode(dicom.photographs(files, findings, application=APPLICATION, profiles=(replace(VIEWER, cine_masks=True),))), tmp_path / "made"
+    )
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in objects]
     assert sorted(str(header.Modality) for header in headers) == ["OT", "SEG", "SEG", "SR"]
     (path,) = (path for path, header in zip(objects, headers, strict=True) if header.Modality == "SR")

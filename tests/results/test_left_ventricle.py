@@ -1,5 +1,6 @@
 """left-ventricle as it is delivered: masks of all phases, and a report whose numbers refer to the images of their phase."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from inference.applications.admitting import admitted
 from inference.applications.analysing import analyse
 from inference.imaging.subject import Phases
 from inference.imaging.subjects import subjects
+from node.domain.profile import VIEWER
 from node.results.encode import encode
 from node.results.port import Encoding
 from tests.lab import cine, validators
@@ -22,7 +24,7 @@ from tests.unit.applications.test_left_ventricle import APPLICATION, Blood
 
 
 def results(made: cine.Cine, folder: Path) -> list[Path]:
-    """The objects about a cine, as files."""
+    """The objects about a cine that a viewer gets with its masks, as files."""
     (assembled,) = subjects(APPLICATION.accepts.takes, "refuse", made.files, "")
     given = admitted(APPLICATION, assembled)
     subject = given.assembled.subject
@@ -38,6 +40,7 @@ def results(made: cine.Cine, folder: Path) -> list[Path]:
         findings_digest="c" * 64,
         parameters="",
         device_uid="1.2.3",
+        profiles=(replace(VIEWER, cine_masks=True),),
     )
     return save(encode(encoding), folder)
 

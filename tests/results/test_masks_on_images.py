@@ -17,7 +17,7 @@ from inference import codes
 from inference.codes import Code
 from inference.findings import Findings, Measurement, Segment, of_image
 from node.domain.errors import ResultError
-from node.domain.profile import VIEWER, Kind, MaskEncoding
+from node.domain.profile import VIEWER, Form, Kind, MaskEncoding
 from node.results.check import check
 from node.results.encode import encode
 from node.results.port import Encoded, Encoding, MaskDiffers, ReferencesDiffer, ResultMalformed
@@ -26,6 +26,7 @@ from tests.lab import validators
 from tests.lab.fundus import drawn
 from tests.results import images, made
 from tests.results.reports import groups, named, number, referenced
+from tests.results.sent import sent_by
 
 SHARE = Code("SHARE", "99TEST", "Share")
 FRAME, SOURCE_OF_SEGMENTATION = "121214", "121233"
@@ -101,7 +102,7 @@ def test_each_image_has_a_segmentation_on_its_own_pixels(encoding: Encoding) -> 
 
 def test_one_report_measures_the_segments_of_all_images(encoding: Encoding) -> None:
     """TID 1410: each group names the frame of its segment, and nothing beside it, the image, and its number, once; all are evidence."""
-    objects = encode(encoding)
+    objects = encode(replace(encoding, profiles=(replace(VIEWER, cine_masks=True),)))
     segs = masks(objects)
     (report,) = (pydicom.dcmread(BytesIO(one.data)) for one in objects if one.kind is Kind.SR)
     told = groups(report)
@@ -118,11 +119,25 @@ def test_one_report_measures_the_segments_of_all_images(encoding: Encoding) -> N
     assert len(uids) == 3
 
 
+def test_who_gets_no_masks_gets_the_numbers_of_each_image(encoding: Encoding) -> None:
+    """A viewer, which fails at such masks: TID 1501, each group names its image, and nothing names a mask; tracked as the masks are."""
+    objects = encode(encoding)
+    (report,) = (pydicom.dcmread(BytesIO(one.data)) for one in objects if one.form == Form.NO_MASKS)
+    told = groups(report)
+    assert [group.ContentTemplateSequence[0].TemplateIdentifier for group in told] == ["1501"] * 3
+    photographs = [encoding.subject.sources[index].sop_instance_uid for index in (0, 0, 2)]
+    assert [referenced(named(group, "121112")[0])[0] for group in told] == photographs
+    assert [number(group, SHARE) for group in told] == [(11.0, "%"), (12.0, "%"), (13.0, "%")]
+    uids = {str(one.TrackingUID) for seg in masks(objects) for one in seg.SegmentSequence}
+    assert {str(named(group, "112040")[0].UID) for group in told} == uids
+    assert [one.form for one in sent_by(VIEWER, objects, Form.NO_MASKS)] == ["no-masks", ""]
+
+
 def test_of_an_odd_size_every_image_has_the_form_that_viewers_read(tmp_path: Path) -> None:
     """One photograph of a whole number of bytes and one that is none: a byte a voxel of both, and a report of each form."""
     files = [images.photograph(tmp_path, drawn(side), place) for place, side in enumerate((304, 301), 1)]
     found = tuple(segment("arteries", codes.ARTERY, place, half((side, side), left=True)) for place, side in enumerate((304, 301)))
-    objects = encode(images.photographs(files, Findings(segments=found), profiles=(VIEWER,)))
+    objects = encode(images.photographs(files, Findings(segments=found), profiles=(replace(VIEWER, cine_masks=True),)))
     assert sorted((one.kind.value, one.form) for one in objects if one.kind in (Kind.SEG, Kind.SR)) == [
         *[("seg", "binary")] * 2,
         *[("seg", "fractional")] * 2,

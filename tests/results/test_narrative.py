@@ -42,7 +42,7 @@ from node.results.sources import read_sources
 from tests.lab import validators
 from tests.results import made
 
-BOTH = Profile(name="both", kinds=frozenset({Kind.NARRATIVE}), languages=(Language.ENGLISH, Language.CHINESE))
+BOTH = Profile(name="both", kinds=frozenset({Kind.NARRATIVE, Kind.SR, Kind.DETECTIONS}), languages=(Language.ENGLISH, Language.CHINESE))
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
 LONG_AXIS = Code("103339001", "SCT", "Long axis")
 CALCIUM_SCORE = Code("450360000", "SCT", "Coronary artery calcium score")

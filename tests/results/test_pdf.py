@@ -29,7 +29,7 @@ from tests.lab import validators
 from tests.results import made
 from tests.results.test_narrative import everything
 
-PDFS = Profile(name="pdfs", kinds=frozenset({Kind.PDF}), languages=(Language.ENGLISH, Language.CHINESE))
+PDFS = Profile(name="pdfs", kinds=frozenset({Kind.PDF, Kind.SR, Kind.DETECTIONS}), languages=(Language.ENGLISH, Language.CHINESE))
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What a sink gets refers to images, and to what it gets: nobody's viewer looks for an object that nobody sent."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -10,15 +10,13 @@ import pytest
 from pydicom.dataset import Dataset
 
 from inference import codes
-from node.domain.job import ResultObject
 from node.domain.profile import ARCHIVE, PACS, TRIAGE, VIEWER, Form, Kind, MaskEncoding, NotTaken, Profile
 from node.results.encode import encode
-from node.results.port import Encoded
-from node.results.selection import preferred, select
 from tests.lab import validators
 from tests.results import kinds, made
 from tests.results.kinds import Case
 from tests.results.reports import SIDE, SITE, groups, named, number, read, value
+from tests.results.sent import forms_of, sent_by
 
 NUMBERS = replace(VIEWER, name="numbers", masks=MaskEncoding.NONE)
 READING = frozenset({Kind.NARRATIVE, Kind.PDF})
@@ -33,28 +31,6 @@ SINKS = (
 CASES = (kinds.masks, kinds.overlapping, kinds.places, kinds.mapped, kinds.registered, kinds.chest_ct, kinds.chest_radiograph)
 
 
-def frozen(objects: Sequence[Encoded]) -> list[ResultObject]:
-    """As the journal has them."""
-    return [
-        ResultObject(
-            id=number,
-            job=1,
-            kind=one.kind,
-            form=one.form,
-            sop_instance_uid=one.sop_instance_uid,
-            sop_class_uid=one.sop_class_uid,
-            series_instance_uid=one.series_instance_uid,
-            description=one.description,
-            blob="",
-            size=len(one.data),
-            digest="",
-            part=one.part,
-            one_cine=one.one_cine,
-        )
-        for number, one in enumerate(objects)
-    ]
-
-
 def references(dataset: Dataset) -> Iterator[str]:
     """Every instance that an object refers to, wherever it says so, but for what it replaces."""
     for element in dataset:
@@ -63,12 +39,6 @@ def references(dataset: Dataset) -> Iterator[str]:
                 yield from references(item)
         elif element.keyword == "ReferencedSOPInstanceUID":
             yield str(element.value)
-
-
-def sent_by(profile: Profile, objects: Sequence[Encoded], form: Form | None) -> list[Encoded]:
-    """What goes to a sink in a form."""
-    chosen = {one.sop_instance_uid for one in select(profile, frozen(objects), form).sent}
-    return [one for one in objects if one.sop_instance_uid in chosen]
 
 
 @pytest.mark.slow
@@ -81,7 +51,7 @@ def test_a_sink_gets_all_that_its_objects_refer_to(case: Callable[[Path], Case],
     together = encode(replace(job.encoding, profiles=SINKS))
     for profile in SINKS:
         for objects in (together, encode(replace(job.encoding, profiles=(profile,)))):
-            forms: list[Form | None] = [*preferred(profile, frozen(objects))] or [None]
+            forms = forms_of(profile, objects)
             for form in forms:
                 sent = sent_by(profile, objects, form)
                 if form is Form.BINARY and profile.not_taken is NotTaken.LEAVE_OUT:
