@@ -58,6 +58,7 @@ def train(
     roles: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     optional: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     fusion: Literal["early", "late"] | None = None,
+    horizon: float | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Train a recipe's model, or go on with a training that was ended; several processes with torchrun.
@@ -73,7 +74,7 @@ def train(
         Train nothing: say of every recipe what it is for, which data it wants, how long it takes, how good it was, and what is sent.
     data
         The folder with the recipe's data. Recipe lung-nodule makes its own, and takes a folder besides; recipe classification takes one
-        .npz file (MedMNIST), too.
+        .npz file (MedMNIST), too; recipe prognosis measures nothing without it, and learns from the table alone.
     out
         The run's folder (default var/training/RECIPE).
     epochs
@@ -87,6 +88,7 @@ def train(
     folds
         Cross-validate: train so many networks, each of which holds out another part of the patients, evaluate them, and say what they say
         together (RUN/folds.json). Each lies in RUN/fold-1 and so on. Which data do not name patients is said: cases are parted then.
+        Recipe prognosis is always judged so (default 5).
     search
         Run so many trainings with other settings (learning rate, batch; of recipes for data of your own window and augmentation), each in
         RUN/trial-1 and so on, and name the best on the validation patients (RUN/search.json) with the command that trains it again. The
@@ -104,7 +106,8 @@ def train(
     labels
         Recipe segmentation: the structures to learn (default all), the larger before the smaller that lies in it. Recipes classification
         and regression: the table (CSV) that says of each study, series, image or file which class it is of, which findings it shows, or a
-        number; of a .npz file what its classes or findings are called, in the order of their numbers.
+        number; of a .npz file what its classes or findings are called, in the order of their numbers. Recipe prognosis: the table (CSV) of
+        outcomes.
     target
         Of a table, the columns that are learned (default: all that name nothing; of numbers all that have a unit, "Bone age (mo)").
     spacing_mm
@@ -137,8 +140,11 @@ def train(
     fusion
         Recipes classification and regression: where several roles come together: early (the default), as channels of one network; late,
         behind a network each, whose features are averaged over the roles that are there.
+    horizon
+        Recipe prognosis: the time, in the table's unit, for which risks are foretold and compared with what was seen (default: the median
+        time of the events).
     as_json
-        With --list: print the list as JSON; with --methods the table.
+        With --list: print the list as JSON; with --methods, and of recipe prognosis, the table.
     """
     _installed()
     from training import recipes
@@ -167,6 +173,12 @@ def train(
         fusion=fusion,
     )
     given = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
+    if recipes.judged(recipe) is not None:
+        _refuse_others(recipe, asked, {**given, "seed": None, "search": search, "methods": methods})
+        _judged(recipe, data, run, labels, horizon, folds, seed, as_json)
+        return 0
+    if horizon is not None:
+        raise UnfitSetting(f'--horizon: recipe "{recipe}" foretells nothing of a time; recipe prognosis does')
     with ranks(Device(device), Precision(precision), accumulate) as here:
         if methods is not None:
             _compared(recipe, data, run, asked, given, here, methods, side, minutes, folds, as_json)
@@ -218,6 +230,37 @@ def _trained(
         soft_wrap=True,
     )
     return wanted, sides, outcome
+
+
+def _judged(
+    name: str,
+    data: Path | None,
+    run: Path,
+    labels: tuple[str, ...],
+    horizon: float | None,
+    folds: int | None,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Learn, judge and tell a recipe of which nothing is served."""
+    from training import recipes
+    from training.evaluation.prognosis import lines
+    from training.progress import steps
+
+    judged = recipes.judged(name)
+    assert judged is not None, "asked before"
+    with steps("judging") as step:
+        found = judged(data, run, labels, horizon, folds, seed, step)
+    print(json.dumps(found, indent=2) if as_json else lines(found), end="\n" if as_json else "")
+
+
+def _refuse_others(name: str, asked: "Asked", given: Mapping[str, Any]) -> None:
+    """Refuse what a recipe without images or networks has no use for."""
+    said = [key for key, value in given.items() if value is not None]
+    said += [key for key, value in asdict(asked).items() if key != "labels" and value not in (None, ())]
+    if said:
+        named = " or ".join("--" + one.replace("_", "-") for one in said)
+        raise UnfitSetting(f'recipe "{name}" learns from a table, and takes no {named}')
 
 
 def _compared(
@@ -423,9 +466,11 @@ def export(recipe: str, *, repository: Path, out: Path | None = None) -> int:
 def _said(one: "Synopsis") -> str:
     """A recipe in a few lines, for people."""
     becomes = f"application {one.application}, grade {one.grade}" if one.application else f"an application of your own, grade {one.grade}"
+    if not one.objects:
+        becomes = "figures and a card; nothing is served"
     weights = "hilum brings some" if one.weights else "none come with hilum"
     lines = {"for": one.title, "data": one.run.wants, "time": one.run.time, "figure": one.run.figure}
-    lines |= {"becomes": becomes, "sends": "; ".join(one.objects), "weights": weights}
+    lines |= {"becomes": becomes, "sends": "; ".join(one.objects) or "nothing", "weights": weights}
     return f"{one.recipe}: {one.task}\n" + "".join(f"  {name:<9}{value}\n" for name, value in lines.items())
 
 

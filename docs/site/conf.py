@@ -60,6 +60,7 @@ _PARTS = {
         "docs/howto/train-a-classifier",
         "docs/howto/train-a-regression",
         "docs/howto/train-on-several-series",
+        "docs/howto/prognosis",
         "docs/howto/chest-xray",
         "docs/howto/brain-structures",
         "docs/howto/fundus-vessels",

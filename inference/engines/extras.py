@@ -18,6 +18,7 @@ EXTRAS: Final = {
     "tritonclient": "triton",
     "grpc": "triton",
     "optuna": "search",
+    "xgboost": "prognosis",
 }
 """By the name that is imported, the extra in pyproject.toml that brings it."""
 

@@ -6,12 +6,14 @@ Whatever a plot says in words is escaped here.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from markupsafe import Markup, escape
 
 WIDTH = 530
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 10, 38
+_EVEN = (0, 0.25, 0.5, 0.75, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +74,8 @@ def curves(
     ys = [value for line in lines for pair in (*line.band, *((y, y) for _, y in line.points)) for value in pair]
     if not ys:
         return Markup("")
-    x_low, x_high, x_marks = (0.0, 1.0, [0, 0.25, 0.5, 0.75, 1]) if even else (min(xs), max(xs), sorted(set(xs)))
-    y_low, y_high, y_marks = (0.0, 1.0, [0, 0.25, 0.5, 0.75, 1]) if even else _axis(*(limits or (min(ys), max(ys))))
+    x_low, x_high, x_marks = (0.0, 1.0, _EVEN) if even else (min(xs), max(xs), sorted(set(xs)))
+    y_low, y_high, y_marks = (0.0, 1.0, _EVEN) if even else _axis(*(limits or (min(ys), max(ys))))
 
     def x(value: float) -> float:
         return _LEFT + (value - x_low) / ((x_high - x_low) or 1) * (width - _LEFT - _RIGHT)
@@ -99,6 +101,44 @@ def curves(
             parts += [f'<circle class="dot c{number % 4}" cx="{x(at):.1f}" cy="{y(value):.1f}" r="3"/>' for at, value in line.points]
     parts.append(_text(x((x_low + x_high) / 2), height - 5, across, "label"))
     parts.append(_text(0, 0, up, "label", turned=(11, y((y_low + y_high) / 2))))
+    return _svg(title, width, height, parts)
+
+
+def steps(title: str, lines: Sequence[Curve], across: str, up: str) -> Markup:
+    """Curves of shares, each of which holds from a point to the next one, and its interval with it; the upward axis goes from 0 to 1."""
+    ends = [x for line in lines for x, _ in line.points]
+    if not ends:
+        return Markup("")
+    width, height = WIDTH, 300
+    low, high, marks = _axis(0.0, max(ends))
+
+    def x(value: float) -> float:
+        return _LEFT + (value - low) / (high - low) * (width - _LEFT - _RIGHT)
+
+    def y(value: float) -> float:
+        return height - _BOTTOM - value * (height - _BOTTOM - _TOP)
+
+    def held(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+        made = [points[0]]
+        for (_, before), (at, value) in pairwise(points):
+            made += [(at, before), (at, value)]
+        return [(x(at), y(value)) for at, value in made]
+
+    parts = [
+        _line("grid", _LEFT, y(mark), width - _RIGHT, y(mark)) + _text(_LEFT - 6, y(mark) + 4, _number(mark), "name") for mark in _EVEN
+    ]
+    parts += [
+        _line("grid", x(mark), _TOP, x(mark), height - _BOTTOM) + _text(x(mark), height - 22, _number(mark), "mark") for mark in marks
+    ]
+    for number, line in enumerate(lines):
+        if line.band:
+            above = held([(at, upper) for (at, _), (_, upper) in zip(line.points, line.band, strict=True)])
+            below = held([(at, lower) for (at, _), (lower, _) in zip(line.points, line.band, strict=True)])
+            parts.append(f'<polygon class="band c{number % 4}" points="{_points([*above, *reversed(below)])}"/>')
+    for number, line in enumerate(lines):
+        parts.append(f'<polyline class="curve c{number % 4}" points="{_points(held(line.points))}"/>')
+    parts.append(_text(x((low + high) / 2), height - 5, across, "label"))
+    parts.append(_text(0, 0, up, "label", turned=(11, y(0.5))))
     return _svg(title, width, height, parts)
 
 

@@ -1,7 +1,7 @@
 """The recipes, one file each; names are known without importing any.
 
 A file has a RECIPE; or, where the recipe depends on the data, `begun`, which makes it of a folder, `of_run`, which finds it in a run, and
-a SYNOPSIS.
+a SYNOPSIS; or, where nothing is served, `judged`, which learns, judges and tells at once, and a SYNOPSIS.
 """
 
 import importlib
@@ -11,7 +11,7 @@ from dataclasses import asdict, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from training.checkpoint import save_json
 from training.data.cases import ByPatient, Fold
@@ -38,12 +38,30 @@ def load(name: str, run: Path | None = None) -> Recipe:
     Raises
     ------
     UnknownRecipe, BrokenRun
+    UnfitSetting
+        It is judged and told, and has nothing that could be served.
     """
     module = _module(name)
+    if hasattr(module, "judged"):
+        raise UnfitSetting(
+            f'recipe "{name}" is judged by `hilum train {name}` itself, which keeps its figures and card.html in the run\'s folder; '
+            "nothing of it is exported, and no node serves it"
+        )
     if not hasattr(module, "RECIPE") and run is None:
         raise BrokenRun(f'what recipe "{name}" is stands in its run, and no run is named')
     recipe: Recipe = module.RECIPE if hasattr(module, "RECIPE") else module.of_run(run)
     return folded(recipe, fold_of(run)) if run is not None else recipe
+
+
+def judged(name: str) -> Callable[..., dict[str, Any]] | None:
+    """What does all that there is of a recipe of which nothing is served; None of every other.
+
+    Raises
+    ------
+    UnknownRecipe
+    """
+    found: Callable[..., dict[str, Any]] | None = getattr(_module(name), "judged", None)
+    return found
 
 
 def synopses() -> tuple[Synopsis, ...]:

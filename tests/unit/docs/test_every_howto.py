@@ -39,6 +39,7 @@ READ_BY = {
     "many-nodes.md": "tests/peers/test_many_nodes.py::test_studies_sent_to_both_receivers_and_one_split_over_them",
     "mend-a-parked-job.md": _EXECUTED,
     "nodule-data.md": "tests/training/test_nodule_readers.py::test_the_page_names_what_there_is",
+    "prognosis.md": "tests/training/test_prognosis.py::test_the_page_is_typed_as_it_stands",
     "run-a-container.md": "tests/peers/test_container.py::test_the_page_leads_from_a_module_of_mercure_to_results_in_the_pacs",
     "run-on-triton.md": "tests/triton/test_howto.py::test_the_page_is_followed",
     "secure-the-node.md": "tests/peers/test_howtos.py::test_a_node_is_secured_and_runs_an_application_of_its_owners",

@@ -1,0 +1,60 @@
+"""Columns as features of a model: what is missing, a category, or large is settled by those patients who are learned from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.survival.cox import Floats
+from training.tabled.outcomes import OutcomeColumn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Term:
+    """One feature: of a column by its place, a number, or whether it is of a level; `filled` stands where nothing is said."""
+
+    name: str
+    column: int
+    level: float | None
+    filled: float
+    middle: float
+    spread: float
+
+
+def terms(columns: Sequence[OutcomeColumn], learned: NDArray[np.bool_]) -> tuple[Term, ...]:
+    """The features of columns, as the patients in `learned` (N,) have them: missing numbers are their median, missing categories their most
+    frequent; mean 0 and deviation 1. What is the same in all of them is none."""
+    made = []
+    for place, column in enumerate(columns):
+        own = column.cells[learned]
+        said = own[np.isfinite(own)]
+        if not len(said):
+            continue
+        if column.levels:
+            filled = float(np.bincount(said.astype(np.intp)).argmax())
+            wanted: list[tuple[str, float | None]] = [(f"{column.name}: {word}", float(at)) for at, word in enumerate(column.levels) if at]
+        else:
+            filled = float(np.median(said))
+            wanted = [(column.name, None)]
+        for name, level in wanted:
+            values = _values(column.cells[learned], level, filled)
+            spread = float(values.std())
+            if spread > 1e-9 * max(1.0, abs(float(values.mean()))):
+                made.append(Term(name=name, column=place, level=level, filled=filled, middle=float(values.mean()), spread=spread))
+    return tuple(made)
+
+
+def matrix(columns: Sequence[OutcomeColumn], of: Sequence[Term]) -> Floats:
+    """The features (N, F) of everybody."""
+    if not of:
+        return np.zeros((len(columns[0].cells) if columns else 0, 0))
+    # what lies far beyond all who were learned from would decide alone
+    return np.stack(
+        [np.clip((_values(columns[one.column].cells, one.level, one.filled) - one.middle) / one.spread, -10, 10) for one in of], axis=1
+    )
+
+
+def _values(cells: Floats, level: float | None, filled: float) -> Floats:
+    values: Floats = np.where(np.isfinite(cells), cells, filled)
+    return values if level is None else (values == level).astype(np.float64)
