@@ -17,7 +17,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
 from inference.imaging import tags
-from inference.imaging.errors import PhasesApart, naming
+from inference.imaging.errors import OVER_MIDNIGHT, PhasesApart, naming
 from inference.imaging.groups import macro
 from inference.imaging.slices import FrameData, Slice, frame_data
 from inference.imaging.subject import Clock, Timing
@@ -37,11 +37,12 @@ USUAL_BEAT_MS = 1500.0
 UNLIKE_WINDOWS = 0.25
 """By how much of the median the share of its stated beat that a slice covers may be another: a slice of another window is another cine."""
 _MIDNIGHT_MS = 12 * 3600 * 1000.0
-"""A step of half a day between times without a date is one over midnight, put in the wrong order."""
+"""A step of half a day between times without a date, or of one day, is one over midnight, put in the wrong order."""
 
 _SYNCHRONISED, _BREATHING, _TEMPORAL = 0x00189118, 0x00209253, 0x00209310
 """Functional groups: Cardiac and Respiratory Synchronization, Temporal Position (PS3.3 C.7.6.16.2)."""
 _RR_INTERVAL, _NOMINAL_INTERVAL, _HEART_RATE, _ACQUISITION_NUMBER = 0x00209070, 0x00181062, 0x00181088, 0x00200012
+_TO_ITS_DATE = 0x10
 _MOST_MS = 1e12
 """Of a time since any day of this century."""
 
@@ -62,6 +63,11 @@ def _date_time(holder: Dataset, tag: int) -> float | None:
 
 def _time(holder: Dataset, tag: int) -> float | None:
     return _since(f"20000101{tags.text(holder, tag).strip()}")
+
+
+def _dated_time(holder: Dataset, tag: int) -> float | None:
+    """A time with the day that stands beside it: AcquisitionDate and ContentDate are as far from their times in the standard's order."""
+    return _since(f"{tags.text(holder, tag - _TO_ITS_DATE).strip()}{tags.text(holder, tag).strip()}")
 
 
 def _since(text: str) -> float | None:
@@ -95,12 +101,14 @@ _ELEMENTS = (
     _Element(tag=0x00189151, group=tags.FRAME_CONTENT, clock=Clock.TIME, read=_date_time),
     _Element(tag=0x00189074, group=tags.FRAME_CONTENT, clock=Clock.TIME, read=_date_time),
     _Element(tag=0x0008002A, group=None, clock=Clock.TIME, read=_date_time),
+    _Element(tag=0x00080032, group=None, clock=Clock.TIME, read=_dated_time),
     _Element(tag=0x00080032, group=None, clock=Clock.TIME, read=_time),
+    _Element(tag=0x00080033, group=None, clock=Clock.TIME, read=_dated_time),
     _Element(tag=0x00080033, group=None, clock=Clock.TIME, read=_time),
 )
 """NominalCardiacTriggerDelayTime, TriggerTime, NominalPercentageOfCardiacPhase, NominalPercentageOfRespiratoryPhase,
 TemporalPositionTimeOffset, FrameReferenceTime, FrameReferenceDateTime, FrameAcquisitionDateTime, AcquisitionDateTime, AcquisitionTime,
-ContentTime."""
+ContentTime, these two with their date where all images have one."""
 
 
 def timing_of(phases: Sequence[Sequence[Slice]]) -> tuple[Timing, tuple[Translatable, ...]]:
@@ -162,8 +170,9 @@ def _timing(
     clock, unit = element.clock, "%" if element.percent else "ms"
     if clock is Clock.HEART and unit == "ms" and no_beat(at.T.tolist()):
         clock = Clock.TIME
-    if element.read is _time and float(np.diff(at, axis=0).max()) > _MIDNIGHT_MS:
-        raise PhasesApart(f"phases run over midnight by {name}, which has no date: which of them is first nobody says")
+    one_day = len(np.unique(at // (2 * _MIDNIGHT_MS))) == 1
+    if element.read in (_time, _dated_time) and one_day and float(np.diff(at, axis=0).max()) > _MIDNIGHT_MS:
+        raise PhasesApart(OVER_MIDNIGHT.format(keyword=name))
     if clock is Clock.HEART and (several := min(map(_acquisitions, at.T, zip(*frames, strict=True)))) > 1:
         raise PhasesApart(f"each slice was acquired {several} times, by AcquisitionNumber: more than one cine")
     beats, said = _beats(covered, frames) if clock is Clock.HEART and unit == "ms" else (covered, ())

@@ -224,6 +224,10 @@ class PhasesMissing(InputError):
     )
 
 
+OVER_MIDNIGHT = "phases run over midnight by {keyword}, which has no date of its own: which of them is first nobody says"
+"""By headers alone it is said as it is said of images."""
+
+
 class PhasesApart(InputError):
     """The slices of a series over time were not taken at the same times, or its phases not at the same place."""
 

@@ -18,7 +18,7 @@ from pydicom.datadict import tag_for_keyword
 
 from inference.errors import InputError, quoted
 from inference.imaging import tags
-from inference.imaging.errors import DuplicatePosition, NoClock, PhasesMissing, naming
+from inference.imaging.errors import OVER_MIDNIGHT, DuplicatePosition, NoClock, PhasesApart, PhasesMissing, naming
 from inference.imaging.geometry import Plane, places_of
 from inference.imaging.groups import macro
 from inference.imaging.judge.computed import computed_by
@@ -32,11 +32,23 @@ _NUMBERS: Final = (
     *("NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase", "TemporalPositionIdentifier", "NumberOfTemporalPositions"),
     *("TemporalPositionIndex", "TriggerTime", "SeriesNumber", "HeartRate"),
 )
-_TEXTS: Final = ("SeriesDescription", "ProtocolName", "BodyPartExamined", "ImageType", "AcquisitionDateTime", "AcquisitionTime")
+_TEXTS: Final = (
+    "SeriesDescription",
+    "ProtocolName",
+    "BodyPartExamined",
+    "ImageType",
+    "AcquisitionDateTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+)
 LOOKED_AT = frozenset({*_NUMBERS, *_TEXTS})
 """The keywords that anything here is decided by."""
 
 _SHARES: Final = {"NominalPercentageOfCardiacPhase": Clock.HEART, "NominalPercentageOfRespiratoryPhase": Clock.BREATH}
+_DATE, _TIME = "AcquisitionDate", "AcquisitionTime"
+_DAY = re.compile(r"\d{8}")
+_HALF_A_DAY: Final = 120000.0
+"""Of the digits of a TM."""
 _POSITIONS: Final = ("TemporalPositionIdentifier", "TemporalPositionIndex")
 _GROUPS: Final = {
     "NominalPercentageOfCardiacPhase": 0x00189118,
@@ -197,7 +209,12 @@ def phase_series(stacks: Sequence[Stack]) -> PhaseSeries:
         values = [told[one.series_instance_uid] for one in phases]
         missing = _missing(keyword, values, clock, phases)
         untold = [one for one in there if one.series_instance_uid not in told]
-        fault = _doubled(keyword, phases, values) or _untold(keyword, untold, missing) or _lacking(keyword, values, missing)
+        fault = (
+            _over_midnight(keyword, values, phases)
+            or _doubled(keyword, phases, values)
+            or _untold(keyword, untold, missing)
+            or _lacking(keyword, values, missing)
+        )
         if untold and not fault:
             left_out |= {one.series_instance_uid: f"{keyword} does not say which phase it is, and none is missing" for one in untold}
         elif untold:
@@ -265,6 +282,8 @@ def _timed(keyword: str, *, apart: bool) -> Callable[[Sequence[Stack]], dict[str
         if len({len(one.images) for one in stacks}) != 1:
             return {}
         times = {one.series_instance_uid: [_ms(image, keyword) for image in one.images] for one in stacks}
+        if keyword == _TIME and _dated(stacks):
+            times = {one.series_instance_uid: [_ms(image, _DATE, keyword) for image in one.images] for one in stacks}
         known = {uid: [time for time in each if time is not None] for uid, each in times.items()}
         if any(len(each) < len(times[uid]) for uid, each in known.items()):
             return {}
@@ -278,17 +297,32 @@ def _timed(keyword: str, *, apart: bool) -> Callable[[Sequence[Stack]], dict[str
     return read
 
 
-def _ms(image: Said, keyword: str) -> float | None:
-    """A time from the trigger; of a DT or TM (PS3.5 6.2) the digits, which rise as time does."""
-    value = next(iter(image.get(keyword, ())), None)
-    if not isinstance(value, str):
-        return None if value is None else float(value)
-    digits, _, fraction = value.strip().partition("+")[0].partition("-")[0].partition(".")
+def _dated(stacks: Sequence[Stack]) -> bool:
+    """Whether every image says the day of its acquisition (DA, PS3.5 6.2), and not all the same: that may be the study's."""
+    days = {str(next(iter(image.get(_DATE, ())), "")).strip() for one in stacks for image in one.images}
+    return len(days) > 1 and all(_DAY.fullmatch(day) for day in days)
+
+
+def _over_midnight(keyword: str, values: Sequence[float], stacks: Sequence[Stack]) -> InputError | None:
+    """Times without a day that are half a day apart run over midnight, and put the later phases first."""
+    if keyword != _TIME or _dated(stacks) or max(two - one for one, two in pairwise(values)) <= _HALF_A_DAY:
+        return None
+    return PhasesApart(OVER_MIDNIGHT.format(keyword=keyword))
+
+
+def _ms(image: Said, *keywords: str) -> float | None:
+    """A time from the trigger; of a DT or TM (PS3.5 6.2), or of a DA and a TM, the digits, which rise as time does."""
+    values = [next(iter(image.get(keyword, ())), None) for keyword in keywords]
+    text = [value.strip() for value in values if isinstance(value, str)]
+    if len(text) < len(keywords):
+        value = values[-1]
+        return None if value is None or isinstance(value, str) else float(value)
+    digits, _, fraction = "".join(text).partition("+")[0].partition("-")[0].partition(".")
     return float(f"{digits}.{fraction or '0'}") if digits.isdigit() and (fraction or "0").isdigit() else None
 
 
 _DESCRIBED: Final = "SeriesDescription"
-_ACQUIRED: Final = ("AcquisitionDateTime", "AcquisitionTime")
+_ACQUIRED: Final = ("AcquisitionDateTime", _TIME)
 _READINGS: Final[Mapping[str, Callable[[Sequence[Stack]], dict[str, float]]]] = {
     **{keyword: _constant(keyword) for keyword in _SHARES},
     _DESCRIBED: _described,

@@ -131,6 +131,20 @@ def test_what_is_no_breath_is_refused(
     assert words in str(refused.value)
 
 
+def _over_midnight(phase: int) -> dict[str, str]:
+    return {
+        "AcquisitionTime": f"2359{40 + phase * 5:02d}" if phase < 4 else f"0000{phase * 5 - 20:02d}",
+        "AcquisitionDate": "20251231" if phase < 4 else "20260101",
+    }
+
+
+def test_times_without_a_day_over_midnight_are_refused(tmp_path: Path) -> None:
+    """The phases after midnight would be the first: nobody says which are, and nothing is guessed."""
+    made = breathing.series_a_phase(tmp_path, lambda phase: {"AcquisitionTime": _over_midnight(phase)["AcquisitionTime"]})
+    with pytest.raises(PhasesApart, match="phases run over midnight by AcquisitionTime, which has no date"):
+        read(made.files)
+
+
 @pytest.mark.parametrize(
     ("said", "clock", "unit", "last"),
     [
@@ -140,8 +154,9 @@ def test_what_is_no_breath_is_refused(
         (lambda phase: {"TemporalPositionIdentifier": phase + 1, "NumberOfTemporalPositions": 10}, None, "", 9),
         (lambda phase: {"TriggerTime": f"{phase * 80}"}, Clock.HEART, "ms", 720),
         (lambda phase: {"AcquisitionTime": f"1011{phase * 5:02d}"}, Clock.TIME, "ms", 45000),
+        (_over_midnight, Clock.TIME, "ms", 45000),
     ],
-    ids=["beat", "described beat", "described", "positions", "trigger", "acquisition"],
+    ids=["beat", "described beat", "described", "positions", "trigger", "acquisition", "over midnight"],
 )
 def test_what_tells_series_apart(
     said: Callable[[int], Mapping[str, Any]], clock: Clock | None, unit: str, last: float, tmp_path: Path

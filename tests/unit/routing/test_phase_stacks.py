@@ -217,3 +217,21 @@ def test_series_that_were_made_one_after_another_are_of_the_time_that_passes(pha
     assert gate.answer(perfusion, views[0]).fit is Fit.OPEN
     unlike = [changed(view, TriggerTime=(float(number % 3),)) for number, view in enumerate(views)]
     assert "that which passes" in Gate(Slices(lambda: unlike)).answer(application, unlike[0]).exclusion
+
+
+def test_over_midnight_headers_are_told_what_images_are(phases: list[SeriesView], application: Application) -> None:
+    """By their times alone they are refused with the words of reading; with the day beside each they are taken in the order of time."""
+    perfusion = replace(application, name="perfusion", accepts=replace(application.accepts, clock=(Clock.TIME,)))
+    half = _KEPT // 2
+    views = [
+        changed(view, AcquisitionTime=(f"235{number:03d}.00" if number < half else f"000{number:03d}.00",), SeriesDescription=("dynamic",))
+        for number, view in enumerate(phases)
+    ]
+    answered = Gate(Slices(lambda: views)).answer(perfusion, views[0])
+    assert answered.fit is Fit.REFUSES
+    assert (
+        "phases run over midnight by AcquisitionTime, which has no date of its own: which of them is first nobody says"
+        in answered.exclusion
+    )
+    dated = [changed(view, AcquisitionDate=("20251231" if number < half else "20260101",)) for number, view in enumerate(views)]
+    assert Gate(Slices(lambda: dated)).answer(perfusion, dated[0]).fit is Fit.OPEN
