@@ -229,9 +229,8 @@ def test_over_midnight_headers_are_told_what_images_are(phases: list[SeriesView]
     ]
     answered = Gate(Slices(lambda: views)).answer(perfusion, views[0])
     assert answered.fit is Fit.REFUSES
-    assert (
-        "phases run over midnight by AcquisitionTime, which has no date of its own: which of them is first nobody says"
-        in answered.exclusion
+    assert answered.reasons == (
+        "phases run over midnight by AcquisitionTime, which has no date of its own: which of them is first nobody says",
     )
     dated = [changed(view, AcquisitionDate=("20251231" if number < half else "20260101",)) for number, view in enumerate(views)]
     assert Gate(Slices(lambda: dated)).answer(perfusion, dated[0]).fit is Fit.OPEN
