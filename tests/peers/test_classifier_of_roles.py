@@ -17,21 +17,13 @@ from tests.lab.loopback import free_port
 from tests.lab.node import QUIET, Node, configuration
 from tests.lab.orthanc import Orthanc
 from tests.training.made_rings import NAMES, series_of, study_of, write_rings, write_study
-from tests.training.tabled_page import numbers, typed
+from tests.training.tabled_page import numbers, texts, typed
 
 pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(900)]
 
 STUDIES = 60
 _LACKING = frozenset(range(6, STUDIES, 4))
 _PATIENCE_S = 240
-
-
-def texts(item: Dataset) -> Iterator[str]:
-    """Every text in a content tree."""
-    if item.get("TextValue"):
-        yield str(item.TextValue)
-    for child in item.get("ContentSequence", ()):
-        yield from texts(child)
 
 
 def said(item: Dataset) -> Iterator[str]:

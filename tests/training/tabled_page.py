@@ -4,7 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,14 @@ def numbers(item: Dataset) -> list[float]:
     """Every number in a content tree."""
     own = [float(item.MeasuredValueSequence[0].NumericValue)] if item.get("MeasuredValueSequence") else []
     return own + [each for child in item.get("ContentSequence", ()) for each in numbers(child)]
+
+
+def texts(item: Dataset) -> Iterator[str]:
+    """Every text in a content tree."""
+    if item.get("TextValue"):
+        yield str(item.TextValue)
+    for child in item.get("ContentSequence", ()):
+        yield from texts(child)
 
 
 def reports(folder: Path) -> dict[str, Dataset]:

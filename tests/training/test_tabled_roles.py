@@ -1,14 +1,17 @@
 """Tables whose lines name several series of a case: how each is found, what is said of others, and what a network makes of them."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pydicom import dcmread
+from pydicom.uid import UID
 
-from inference.imaging.subject import VolumeSet
+from inference.applications.port import ModelRef
+from inference.imaging.subject import Images, Takes, VolumeSet
 from training import recipes
 from training.data.outlined import Roles
 from training.errors import OtherRun, UnfitData, UnfitSetting
@@ -20,6 +23,7 @@ from training.tabled.labels import read_labels, read_numbers
 from training.tabled.participants import of_participants
 from training.tabled.roles import in_roles
 
+from .labelled_radiographs import ROOT, radiograph, spotted
 from .made_heads_of_brats import bids_folder
 from .made_raw_folder import write_nifti
 from .made_rings import NAMES, SHAPES, head, series_of, study_of, write_rings, write_study
@@ -265,3 +269,88 @@ def test_numbers_are_learned_of_roles_too(studies: Path, tmp_path: Path) -> None
     read = read_numbers(table(tmp_path / "t.csv", ("StudyInstanceUID", *NAMES, "Age (a)"), *rows), roles=NAMES)
     assert [line.labels for line in read.lines] == [(0.0,), (1.0,), (2.0,), (3.0,)]
     assert len(in_roles(studies, read, None, BOTH).cases) == 4
+
+
+class Keeps:
+    """An engine that keeps what it is asked, and answers two classes alike."""
+
+    def __init__(self) -> None:
+        self.asked: list[np.ndarray] = []
+
+    def __call__(self, model: ModelRef, tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        self.asked += tensors.values()
+        return {"OUTPUT__0": np.zeros((1, 2), dtype=np.float32)}
+
+    def at_once(self, model: ModelRef) -> int:
+        return 1
+
+    def call_of(self, model: ModelRef) -> None:
+        return None
+
+
+def write_views(folder: Path, count: int, without_lateral: Collection[int] = ()) -> Path:
+    """Radiographs from the front and from the side, a series each, and the table of the studies."""
+    rows = []
+    for number in range(count):
+        for at, view in enumerate(("PA", "LL"), start=1):
+            if view == "LL" and number in without_lateral:
+                continue
+            file = folder / "studies" / f"{number}-{view}.dcm"
+            study = radiograph(file, spotted(2 * number + at, number % 2 == 0), number, ViewPosition=view, SeriesNumber=at)
+            dataset = dcmread(file)
+            dataset.SeriesInstanceUID = f"{study}.{at}"
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"{study}.{at}.1")
+            dataset.save_as(file)
+        rows.append((study, ("fine", "broad")[number % 2]))
+    return table(folder / "labels.csv", ("StudyInstanceUID", "Spots"), *rows)
+
+
+def test_views_of_a_study_are_roles_by_what_headers_call_them(tmp_path: Path) -> None:
+    """The application takes all images of a study, and finds its views among them; a network of two axes sees each as a channel."""
+    labels = write_views(tmp_path, 22, without_lateral=(5, 20))
+    told: list[str] = []
+    asked = Asked(name="two-views", labels=(str(labels),), roles=("PA", "LL"), optional=("LL",), window=(1, 32, 32))
+    recipe = recipes.begun("classification", tmp_path / "studies", tmp_path / "run", 0, asked, told.append)
+    assert told[-1].startswith("22 cases of 22 patients, DX: one of 2 classes")
+    assert "; PA, LL (may be missing), early fusion; images of 32 × 32" in told[-1]
+    accepts = recipe.application.accepts
+    assert (accepts.takes, accepts.whole_study, recipe.application.roles) == (Takes.IMAGES, True, ())
+    sides = recipe.sides(tmp_path / "studies", 0)
+    cases = {case.name: case for side in (sides.train, sides.validation, sides.test) for case in side}
+    both, alone = (recipe.example(cases[f"{ROOT}.{number}"].load()).image for number in (0, 5))
+    assert both.shape == alone.shape == (2, 32, 32)
+    assert both[1].any()
+    assert not alone[1].any()
+    engine = Keeps()
+    found = recipe.application.analyse(cases[f"{ROOT}.0"].load().subject, engine)
+    np.testing.assert_array_equal(engine.asked[0][0], both)
+    assert [one.images for one in found.evaluations] == [(0, 1), (0, 1)]
+    without = recipe.application.analyse(cases[f"{ROOT}.5"].load().subject, engine)
+    np.testing.assert_array_equal(engine.asked[1][0], alone)
+    assert [str(one) for one in without.remarks] == ["Analysed without LL: there was no such image."]
+    described = table(tmp_path / "uids.csv", ("PA", "LL", "Spots"), *[(f"{ROOT}.{n}.1", f"{ROOT}.{n}.2", "ab"[n]) for n in range(2)])
+    named = in_roles(tmp_path / "studies", read_labels(described, roles=("PA", "LL")), None, Roles(names=("PA", "LL")))
+    assert [case.name for case in named.cases] == [f"{ROOT}.0.1", f"{ROOT}.1.1"]
+    first = named.cases[0].subject()
+    assert isinstance(first, Images)
+    assert [one.view for one in first.images] == ["PA", "LL"]
+
+
+def test_views_of_two_sides_need_sides_in_their_roles(tmp_path: Path) -> None:
+    """One line of a table says one thing, and each breast would get an answer."""
+    for at, side in enumerate("LR"):
+        for view in ("CC", "MLO"):
+            file = tmp_path / f"{side}-{view}.dcm"
+            study = radiograph(file, spotted(at, True), 0, Modality="MG", ViewPosition=view, ImageLaterality=side)
+            dataset = dcmread(file)
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"{study}.1.{at}.{len(view)}")
+            dataset.save_as(file)
+    read = read_labels(table(tmp_path / "t.csv", ("StudyInstanceUID", "Finding"), (study, "a"), ("1.2.3", "b")), roles=("CC", "MLO"))
+    (case,) = in_roles(tmp_path, read, None, Roles(names=("CC", "MLO"))).cases
+    with pytest.raises(UnfitData, match=r'the views of 2 sides are there, .* --roles "L CC" "R CC"'):
+        case.subject()
+    read = read_labels(tmp_path / "t.csv", roles=("L CC", "R CC"))
+    (case,) = in_roles(tmp_path, read, None, Roles(names=("L CC", "R CC"))).cases
+    subject = case.subject()
+    assert isinstance(subject, Images)
+    assert [one.view for one in subject.images] == ["L CC", "R CC"]

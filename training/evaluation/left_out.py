@@ -8,7 +8,6 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from inference.applications.port import Role
 from training.evaluation.bootstrap import over_patients
 from training.evaluation.page import fragment
 from training.tabled.held_out import HeldOut, as_without
@@ -21,12 +20,12 @@ Figures: TypeAlias = Callable[[Sequence[HeldOut]], Mapping[str, Figure]]
 """The figures of cases by what the application says of them."""
 
 
-def left_out(roles: Sequence[Role], held: Sequence[HeldOut], figures: Figures) -> list[dict[str, Any]]:
+def left_out(roles: Sequence[str], optional: Sequence[str], held: Sequence[HeldOut], figures: Figures) -> list[dict[str, Any]]:
     """Each role but the first, and the figures of the cases that have it, with and without it; none of one that has to be there."""
     found: list[dict[str, Any]] = []
     for role in roles[1:]:
-        those = [each for each in held if role.name in each.without]
-        there, lacking = figures(those), figures([as_without(each, role.name) for each in those])
+        those = [each for each in held if role in each.without]
+        there, lacking = figures(those), figures([as_without(each, role) for each in those])
         every, patients = np.arange(len(those)), [each.case.patient for each in those]
         rows = []
         for name, figure in there.items() if those else ():
@@ -43,7 +42,7 @@ def left_out(roles: Sequence[Role], held: Sequence[HeldOut], figures: Figures) -
                     "interval": list(map(_finite, over_patients(difference, patients))),
                 }
             )
-        found.append({"role": role.name, "optional": role.optional, "cases": len(those), "figures": rows})
+        found.append({"role": role, "optional": role in optional, "cases": len(those), "figures": rows})
     return found
 
 

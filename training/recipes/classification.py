@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from inference.applications.bundle.manifest import BundleManifest, application_of, prepared
+from inference.applications.bundle.views import in_roles
 from inference.applications.port import EvaluationOutput
 from inference.imaging.subject import Images, VolumeSet
 from training.augment import lacking, radiograph
@@ -23,6 +24,7 @@ from training.synopsis import FullRun, Synopsis, objects
 from training.tabled.beginning import SPACE, TabledKind, terms_of
 from training.tabled.labels import read_labels
 from training.tabled.plan import TabledPlan, beside
+from training.tabled.studies import views_of
 from training.tasks.answers import CALIBRATION, WATCHED, Answerer
 
 NAME = "classification"
@@ -111,9 +113,12 @@ def example(manifest: BundleManifest, case: LabelledSubject) -> Example:
 
 
 def seen(manifest: BundleManifest, case: LabelledSubject) -> NDArray[np.float32]:
-    """What the network sees: (1, Y, X) of a single image, (1, Z, Y, X) of a volume, (C, Z, Y, X) of several in roles."""
+    """What the network sees: (1, Y, X) of a single image, (1, Z, Y, X) of a volume, (C, …) of several in roles."""
     if isinstance(case.subject, Images):
-        return prepared(manifest, case.subject.images[0]).values
+        if not manifest.roles:
+            return prepared(manifest, case.subject.images[0]).values
+        values = prepared(manifest, in_roles(views_of(manifest.roles, manifest.optional, case.subject), case.subject)).values
+        return values.reshape(-1, *values.shape[-2:])
     values = prepared(manifest, case.subject).values
     return values if isinstance(case.subject, VolumeSet) else values[None]
 

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inference.applications.bundle.views import shows
 from inference.applications.serving import as_served
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import NotFinite
 from inference.findings import Findings
-from inference.imaging.subject import VolumeSet
+from inference.imaging.subject import Images, VolumeSet
 from training.compute import device_of
 from training.data.cases import Case
 from training.infer import EngineInfer, naming
@@ -50,8 +51,9 @@ class HeldOut:
     without: Mapping[str, Findings]
 
 
-def held_out(recipe: Recipe, cases: Sequence[Case], repository: Path, step: Step) -> Iterator[HeldOut]:
-    """Read each case once, and ask the application of it with the model that `repository` serves."""
+def held_out(recipe: Recipe, cases: Sequence[Case], repository: Path, step: Step, optional: Sequence[str] = ()) -> Iterator[HeldOut]:
+    """Read each case once, and ask the application of it with the model that `repository` serves; and without each role that is `optional`,
+    where it is there."""
     application = as_served(recipe.application, repository)
     with closing(EmbeddedEngine(repository)) as engine:
         infer = EngineInfer(engine)
@@ -60,11 +62,8 @@ def held_out(recipe: Recipe, cases: Sequence[Case], repository: Path, step: Step
             image = recipe.example(labelled).image
             with naming(case):
                 found = application.analyse(labelled.subject, infer)
-                without = {
-                    role.name: application.analyse(_lacking(labelled.subject, role.name), infer)
-                    for role in application.roles
-                    if role.optional and role.name in labelled.subject
-                }
+                lacking = {role: lesser for role in optional if (lesser := _lacking(labelled.subject, role)) is not None}
+                without = {role: application.analyse(lesser, infer) for role, lesser in lacking.items()}
             yield HeldOut(case=case, attributes=labelled.attributes, findings=found, image=image, features=features(image), without=without)
             step(case.name, len(cases))
 
@@ -74,8 +73,13 @@ def as_without(each: HeldOut, role: str) -> HeldOut:
     return replace(each, findings=each.without[role])
 
 
-def _lacking(subject: VolumeSet, role: str) -> VolumeSet:
-    return replace(subject, volumes={name: volume for name, volume in subject.volumes.items() if name != role})
+def _lacking(subject: VolumeSet | Images, role: str) -> VolumeSet | Images | None:
+    """A case without a role; None where it has none."""
+    if isinstance(subject, VolumeSet):
+        others = {name: volume for name, volume in subject.volumes.items() if name != role}
+        return replace(subject, volumes=others) if role in subject else None
+    left = tuple(image for image in subject.images if not shows(image, role))
+    return replace(subject, images=left) if len(left) < len(subject.images) else None
 
 
 def features(image: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -12,16 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import fisher_exact, mannwhitneyu, median_abs_deviation
 
-from inference.applications.bundle.steps import covered, source_image
+from inference.applications.bundle.steps import covered
 from inference.errors import HilumError
 from inference.imaging.resample import Shape, reorientation
-from inference.imaging.subject import Images, VolumeSet
+from inference.imaging.subject import Images
 from training.data.cases import OwnSide
+from training.data.outlined import ONE, Roles
 from training.errors import UnfitData
 from training.planning import AXES
 from training.tabled.features import described, logistic, ridge, shows_text
 from training.tabled.labels import LabelTable
-from training.tabled.studies import TabledCase, TabledStudies, image_of
+from training.tabled.studies import TabledCase, TabledStudies, image_of, values_in_roles
 
 LEAST_PATIENTS = 10
 """Of each class: with fewer, one may stand on the side that chooses, and two among those that are held out."""
@@ -92,7 +93,7 @@ class Clean:
     by_patient: bool
 
 
-def see(case: TabledCase, roles: Sequence[str] = ()) -> Seen:
+def see(case: TabledCase, roles: Roles = ONE) -> Seen:
     """Read a case once. Of several images in `roles` the first is compared with those of other cases; each is told again by its pixels.
 
     Raises
@@ -102,10 +103,10 @@ def see(case: TabledCase, roles: Sequence[str] = ()) -> Seen:
     subject, image = image_of(case)
     values, every = image.values, [image.values]
     features = described(values)
-    if isinstance(subject, VolumeSet):
-        every = [source_image(one).values for one in subject.volumes.values()]
-        of_role = dict(zip(subject.volumes, every, strict=True))
-        features = np.concatenate([described(of_role.get(role, np.zeros_like(values))) for role in roles])
+    if roles.names:
+        of_role = values_in_roles(subject, roles)
+        every = list(of_role.values())
+        features = np.concatenate([described(of_role.get(role, np.zeros_like(values))) for role in roles.names])
     each = tuple(hashlib.sha256(repr(one.shape).encode() + np.ascontiguousarray(one).tobytes()).hexdigest() for one in every)
     bits = covered(values, (1, 16, 17))[0]
     single = isinstance(subject, Images)
@@ -142,7 +143,7 @@ def clean(table: LabelTable, found: TabledStudies, tell: Callable[[str], None]) 
     if found.unsaid:
         asked.append(Question(what="what nothing says of the images", cases=found.unsaid, done="TAKEN SO"))
     try:
-        seen, broken = _read(found.cases, found.roles.names)
+        seen, broken = _read(found.cases, found.roles)
         asked.append(Question(what="cases that cannot be read", cases=broken, done="left out"))
         seen, doubled = _without_doubles(seen, asked)
         groups, by_patient = _grouped(seen, doubled, asked)
@@ -168,7 +169,7 @@ def told(questions: Sequence[Question]) -> str:
     return "\n".join("  ".join((*(cell.ljust(width) for cell, width in zip(row, wide, strict=False)), row[3])).rstrip() for row in rows)
 
 
-def _read(cases: Sequence[TabledCase], roles: Sequence[str]) -> tuple[list[Seen], list[str]]:
+def _read(cases: Sequence[TabledCase], roles: Roles) -> tuple[list[Seen], list[str]]:
     seen, broken = [], []
     for case in cases:
         try:

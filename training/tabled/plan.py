@@ -14,7 +14,7 @@ import numpy as np
 from inference.applications.bundle.answering import AnswerChannel, NumberChannel
 from inference.applications.bundle.finish import Activation
 from inference.applications.bundle.inferer import SlidingWindow
-from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, from_text, to_text
+from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, checked_text, from_text, to_text
 from inference.applications.bundle.steps import Orientation, Resize, ScaleIntensityRange, ScaleIntensityRangePercentiles, Transform
 from inference.applications.port import Accepts, ModelRef
 from inference.engines.port import SERVING
@@ -105,7 +105,7 @@ def planned(
         name=name,
         version="1.0.0",
         title=(", ".join(code.meaning for code in said) + f" on {' and '.join(modality)}")[:64].strip(),
-        accepts=Accepts(modality=modality, takes=Takes.IMAGES)
+        accepts=Accepts(modality=modality, takes=Takes.IMAGES, whole_study=bool(found.roles.names))
         if single
         else Accepts(modality=modality, min_slices=MIN_SLICES, takes=Takes.VOLUMES if found.roles.names else Takes.VOLUME),
         roles=found.roles.names,
@@ -124,6 +124,9 @@ def planned(
             for at, (code, unit) in enumerate(zip(table.channels, table.units, strict=False))
         ),
     )
+    if found.roles.names:
+        # what a role may be called, before the first step
+        checked_text(manifest)
     return TabledPlan(
         manifest=manifest,
         asked=asked,

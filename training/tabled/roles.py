@@ -13,7 +13,7 @@ from inference.applications.bundle.manifest import MIN_SLICES
 from inference.errors import InputError
 from inference.imaging.header import read_instance
 from inference.imaging.roles import RolePlace, on_one_grid
-from inference.imaging.subject import Takes, VolumeSet
+from inference.imaging.subject import Images, Takes, VolumeSet
 from inference.imaging.subjects import subjects
 from inference.imaging.tags import text
 from training.data.dicom import LabelledSeries, patient_of, read_studies
@@ -23,7 +23,7 @@ from training.data.outlined import Roles
 from training.errors import UnfitData, UnfitSetting
 from training.tabled.files import FilesBelow, is_image, is_nifti, modality_of, volume_in
 from training.tabled.labels import LabelledLine, LabelTable
-from training.tabled.studies import SINGLE, TabledCase, TabledStudies, dicom_case, of_one_modality
+from training.tabled.studies import SINGLE, TabledCase, TabledStudies, dicom_case, of_one_modality, views_of
 
 _SERIES_DESCRIPTION = 0x0008103E
 _UID = re.compile(r"[0-9]+(\.[0-9]+){3,}")
@@ -111,6 +111,22 @@ def of_series(files: Mapping[str, Sequence[Path]], roles: Roles) -> VolumeSet:
     return on_one_grid(replace(assembled.subject, volumes=kept, motions=motions))
 
 
+def of_views(files: Sequence[Path], roles: Roles) -> Images:
+    """The images of a study that show the roles, in their order; an optional one that none shows is left out, as in serving.
+
+    Raises
+    ------
+    InputError
+    UnfitData
+        They are of both sides.
+    """
+    (assembled,) = subjects(Takes.IMAGES, "refuse", files)
+    assert isinstance(assembled.subject, Images), "which was asked for"
+    every = assembled.subject
+    places = views_of(roles.names, roles.optional, every)
+    return replace(every, images=tuple(every.images[places[role]] for role in roles.names if role in places))
+
+
 def of_nifti(files: Mapping[str, Path], modality: str) -> VolumeSet:
     """The volumes of NIfTI files in their roles, on the grid of the first.
 
@@ -131,15 +147,14 @@ def _series_in(folder: Path) -> tuple[tuple[_Described, ...], tuple[str, ...]]:
 
 def _by_header(line: LabelledLine, roles: Roles, there: Sequence[_Described], table: LabelTable) -> TabledCase:
     study = line.name if table.identifier == STUDY else ""
+    if not table.roles and (views := [one for one in there if one.study == study and one.series.modality in SINGLE]):
+        return _views(line, views, roles)
     meant: dict[str, _Described] = {}
     for role, cell in zip(roles.names, line.series if table.roles else roles.names, strict=True):
         # where a role is called as its series is described, one that is not there may be missing as an empty cell may
         if cell and (found := _described(cell, study, there, must=bool(table.roles))):
             meant[role] = found
     _complete(meant, roles)
-    alone = sorted({one.series.modality for one in meant.values()} & SINGLE)
-    if alone:
-        raise UnfitData(f"it names images of {alone[0]}: roles are of volumes")
     reference = meant[roles.names[0]]
     case = dicom_case(
         line,
@@ -149,7 +164,24 @@ def _by_header(line: LabelledLine, roles: Roles, there: Sequence[_Described], ta
         patient=line.patient or (reference.series.patient if reference.series.patient.partition("\\")[0] else ""),
         modality=_one({one.series.modality for one in meant.values()}),
     )
+    if case.modality in SINGLE:
+        # which of them shows what, headers say, here as where they are served
+        return replace(case, subject=partial(of_views, case.files, roles))
     return replace(case, subject=partial(of_series, {role: one.series.files for role, one in meant.items()}, roles))
+
+
+def _views(line: LabelledLine, views: Sequence[_Described], roles: Roles) -> TabledCase:
+    """A study of single images: which of them shows a role, their headers say."""
+    first = views[0]
+    case = dicom_case(
+        line,
+        line.name,
+        tuple(path for one in views for path in one.series.files),
+        first.header,
+        patient=line.patient or (first.series.patient if first.series.patient.partition("\\")[0] else ""),
+        modality=_one({one.series.modality for one in views}),
+    )
+    return replace(case, subject=partial(of_views, case.files, roles))
 
 
 def _described(cell: str, study: str, there: Sequence[_Described], *, must: bool) -> _Described | None:

@@ -6,11 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from inference.applications.bundle.answering import single_image
 from inference.applications.bundle.manifest import MIN_SLICES
 from inference.applications.bundle.steps import ImageOnGrid, source_image
+from inference.applications.bundle.views import together
 from inference.imaging.header import read_instance
 from inference.imaging.regrid import straightened
 from inference.imaging.subject import Images, Takes, VolumeSet
@@ -174,6 +176,33 @@ def of_dicom(name: str, files: Sequence[Path], modality: str, frame: int | None)
         study_instance_uid=every.study_instance_uid,
         series_instance_uid=every.series_instance_uid,
     )
+
+
+def values_in_roles(subject: Images | Volume | VolumeSet, roles: Roles) -> Mapping[str, NDArray[np.float32]]:
+    """The values of each image of a case that has several, (Z, Y, X), of a view (1, Y, X); the first role's stand first."""
+    if isinstance(subject, Images):
+        places = views_of(roles.names, roles.optional, subject)
+        return {role: single_image(subject.images[place]).values for role, place in places.items()}
+    assert isinstance(subject, VolumeSet), "what else has roles"
+    return {role: source_image(volume).values for role, volume in subject.volumes.items()}
+
+
+def views_of(roles: Sequence[str], optional: Sequence[str], images: Images) -> Mapping[str, int]:
+    """The places of the views of a case, by their roles, as serving finds them.
+
+    Raises
+    ------
+    RoleUnfilled
+    UnfitData
+        They are of both sides: an answer would be of each.
+    """
+    found, _ = together(roles, optional, images)
+    if len(found) > 1:
+        raise UnfitData(
+            f"the views of {len(found)} sides are there, and each would be answered by itself: name those of one side, or the sides in the "
+            f'roles, --roles "L {roles[0]}" "R {roles[0]}"'
+        )
+    return found[0]
 
 
 def cases_of(cases: Sequence[TabledCase], patients: Sequence[str], table: LabelTable) -> tuple[Case, ...]:

@@ -170,7 +170,7 @@ class Answerer(Recipe):
         thresholds = {one.channel: best_threshold(probable[:, one.channel], known[:, one.channel]) for one in answers}
         tempered = Tempered(network, self.weights, temperature).eval()
         tried, offered = self._tried(tempered, sides, options, step)
-        single = self.manifest.accepts.takes is Takes.IMAGES
+        single = self.manifest.accepts.takes is Takes.IMAGES and not self.manifest.roles
         servable = [label for label, _ in offered if single and label in SERVED]
         limited = [_limited(one, probable[:, one.channel], known[:, one.channel]) for one in answers]
         decided = self.decided(limited, servable)
@@ -185,7 +185,7 @@ class Answerer(Recipe):
             },
         )
         asked = labels_of(sides.test)
-        held = list(held_out(decided, sides.test, repository, step))
+        held = list(held_out(decided, sides.test, repository, step, self.manifest.optional))
         served = decided.served(held)
         guessed = baseline(self, sides.train)(np.stack([each.features for each in held]))
         plainly = self.probable(self.logits_of(network, ((each.case, each.image) for each in held)))
@@ -259,7 +259,7 @@ class Answerer(Recipe):
         }
         evaluation["subgroups"] = self._subgroups(rows)
         evaluation |= {} if tried is None else {"explained": tried}
-        evaluation["left_out"] = left_out(self.application.roles, held, self._figures)
+        evaluation["left_out"] = left_out(self.manifest.roles, self.manifest.optional, held, self._figures)
         sections = Markup("").join(fragment("classifier.html", **classifier(one)) for one in evaluation["findings"])
         sections += left_out_part(evaluation["left_out"]) + explained_part(evaluation.get("explained"))
         gallery = self._pictured(offered, held, evaluation) if self.pooling or offered else None

@@ -123,7 +123,7 @@ class Estimator(Recipe):
         network, state = trained(self, run)
         refuse_other_sides(state, sides, run)
         repository = packed(self, Unscaled(network, self.scales).eval(), run, (self.channels,))
-        held = list(held_out(self, sides.test, repository, step))
+        held = list(held_out(self, sides.test, repository, step, self.manifest.optional))
         found = numbers_said(held)
         classical = ridge(np.stack([features(self.example(case.load()).image) for case in sides.train]), numbers_of(sides.train))(
             np.stack([each.features for each in held])
@@ -144,7 +144,7 @@ class Estimator(Recipe):
         for row, numbers, real in zip(evaluation["each"], found, true, strict=True):
             row["numbers"] = dict(zip(self.names, map(float, numbers), strict=True))
             row["true"] = dict(zip(self.names, map(float, real), strict=True))
-        evaluation["left_out"] = left_out(self.application.roles, held, self._figures)
+        evaluation["left_out"] = left_out(self.manifest.roles, self.manifest.optional, held, self._figures)
         evaluation["card_sha256"] = write_page(run, evaluation, Parts(section=left_out_part(evaluation["left_out"])))
         save_json(run / EVALUATION, evaluation)
         return evaluation

@@ -4,7 +4,7 @@ A bundle, an app.yaml and a folder of nnU-Net become one at their import (docs/a
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,9 @@ from inference.applications.bundle.nnunet.cascade import Coarser, appended
 from inference.applications.bundle.nnunet.patches import Patches
 from inference.applications.bundle.nnunet.returning import returned, slab_labels
 from inference.applications.bundle.nouns import made_of, named, said_of
+from inference.applications.bundle.parts import accepts_from, answer_from, measure_from, number_from
 from inference.applications.bundle.steps import STEPS, ImageOnGrid, Transform, source_image
+from inference.applications.bundle.views import in_roles, together
 from inference.applications.manifest import check_manifest
 from inference.applications.measured import measured_outputs
 from inference.applications.port import (
@@ -48,7 +50,6 @@ from inference.engines.errors import WrongTensors
 from inference.findings import Explanation, Findings, Measurement, Segment
 from inference.imaging.judge.expects import Expects
 from inference.imaging.measures.measure import Measure
-from inference.imaging.measures.measuring import MEASURES
 from inference.imaging.subject import Image, Images, VolumeSet
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, labelled, of_the_whole, say
@@ -107,7 +108,8 @@ class BundleManifest:
     measures
         What is measured of the structures besides.
     roles
-        Of several series that are the network's channels, in their order; the first is the reference. () where one series is.
+        Of several series that are the network's channels, in their order; the first is the reference. Of single images the views of an
+        examination, as headers call them ("L MLO"). () where one image is.
     optional
         Those of `roles` without which it was trained, too: where their series is not there, the channel is 0 everywhere.
     grade
@@ -162,6 +164,8 @@ _OPTIONAL = ("series", "volumes", "roles", "optional", "noun", "grade", "decides
 DEMONSTRATION = say("Demonstration grade, research only, not for diagnosis.")
 
 
+Seen: TypeAlias = Volume | VolumeSet | Image | Mapping[str, Image]
+"""What a network is asked about at once; of views the image of each role."""
 Measured: TypeAlias = Callable[[Sequence[Structure]], tuple[Measure, ...]]
 """What is to be measured of the structures that a model turns out to have."""
 
@@ -218,8 +222,8 @@ def from_text(content: bytes, where: str) -> BundleManifest:
         if said.pop("form") != FORM:
             raise ValueError(f"it is not of form {FORM}")
         finish = tuple(made_of(FINISHINGS, each) for each in said.pop("finish"))
-        answers = tuple(_answer(each) for each in said.pop("answers", ()))
-        numbers = tuple(_number(each) for each in said.pop("numbers", ()))
+        answers = tuple(answer_from(each) for each in said.pop("answers", ()))
+        numbers = tuple(number_from(each) for each in said.pop("numbers", ()))
         detector = detector_from(given) if (given := said.pop("detector", None)) else None
         wrong = "" if answers or numbers or detector else order_problem(finish)
         accepts = accepts_from(said.pop("accepts"))
@@ -268,8 +272,10 @@ def application_of(manifest: BundleManifest) -> Application:
     def analyse(subject: Volume | VolumeSet | Images, infer: Infer) -> Findings:
         if isinstance(subject, Images):
             # of each image by itself: which of several a reader means is not known here
-            each = [_answered(manifest, image, infer, (index,)) for index, image in enumerate(subject.images)]
+            those, remarks = _looked_at(manifest, subject)
+            each = [_answered(manifest, one, infer, places) for one, places in those]
             found = Findings(
+                remarks=remarks,
                 evaluations=tuple(one for said in each for one in said.evaluations),
                 # a number of the only image is one of all of them, and compared with that of an earlier study
                 measurements=tuple(one if len(each) > 1 else replace(one, images=()) for said in each for one in said.measurements),
@@ -308,21 +314,32 @@ def application_of(manifest: BundleManifest) -> Application:
         series=manifest.series,
         grade=manifest.grade,
         licences=manifest.licences,
-        roles=tuple(Role(name=name, optional=name in manifest.optional) for name in manifest.roles),
+        # of single images each role is a view among all images of the study, and no series
+        roles=()
+        if manifest.accepts.takes is Takes.IMAGES
+        else tuple(Role(name=name, optional=name in manifest.optional) for name in manifest.roles),
         explain=explain if manifest.explained else None,
     )
 
 
-def prepared(manifest: BundleManifest, subject: Volume | VolumeSet | Image, marked: NDArray[Any] | None = None) -> ImageOnGrid:
+def _looked_at(manifest: BundleManifest, images: Images) -> tuple[Sequence[tuple[Seen, tuple[int, ...]]], tuple[Translatable, ...]]:
+    """Each image, or the views that are looked at together, with their places."""
+    if not manifest.roles:
+        return [(image, (place,)) for place, image in enumerate(images.images)], ()
+    found, remarks = together(manifest.roles, manifest.optional, images)
+    return [(in_roles(places, images), tuple(sorted(places.values()))) for places in found], remarks
+
+
+def prepared(manifest: BundleManifest, subject: Seen, marked: NDArray[Any] | None = None) -> ImageOnGrid:
     """What the network sees of a volume (Z, Y, X), of a single image (1, Y, X), or of roles (C, Z, Y, X) on the reference's grid.
 
-    Of a single image of which it sees several samples: (3, 1, Y, X).
+    Of a single image of which it sees several samples: (3, 1, Y, X); of views by their roles (C, 1, Y, X), on the grid of one of them.
 
     `marked` are the labels (Z, Y, X) of the network before it, on the grid of the volume or the reference: further channels.
     """
     if marked is not None:
         assert manifest.before is not None, "it marked them"
-        assert not isinstance(subject, Image), "on which nothing is marked"
+        assert isinstance(subject, Volume | VolumeSet), "on others nothing is marked"
         volumes = [subject[role] for role in manifest.roles] if isinstance(subject, VolumeSet) else [subject]
         images, inferer = [source_image(one) for one in volumes], manifest.inferer
 
@@ -337,6 +354,10 @@ def prepared(manifest: BundleManifest, subject: Volume | VolumeSet | Image, mark
         values = dict(zip(there, (image.values for image in images), strict=True))
         absent = np.zeros_like(images[0].values)
         return replace(images[0], values=np.stack([values.get(role, absent) for role in manifest.roles]))
+    if isinstance(subject, Mapping):
+        views = {role: prepared(replace(manifest, roles=()), image) for role, image in subject.items()}
+        first = next(iter(views.values()))
+        return replace(first, values=np.stack([views[role].values if role in views else first.values * 0 for role in manifest.roles]))
     if isinstance(subject, Image) and manifest.samples is Samples.RGB:
         images = preparing.together(manifest.prepare, colours(subject))
         return replace(images[0], values=np.stack([image.values for image in images]))
@@ -404,11 +425,11 @@ def _detected(manifest: BundleManifest, detector: Detector, subject: Volume | Vo
     return detected(detector, manifest.model, manifest.inferer, manifest.input, subject, prepared(manifest, subject), infer)
 
 
-def _answered(manifest: BundleManifest, subject: Volume | VolumeSet | Image, infer: Infer, images: tuple[int, ...] = ()) -> Findings:
-    """What a network that classifies or estimates says of the whole volume or of several, or of a single image: then it has two axes."""
+def _answered(manifest: BundleManifest, subject: Seen, infer: Infer, images: tuple[int, ...] = ()) -> Findings:
+    """What a network that classifies or estimates says of the whole volume or of several, or of single images: then it has two axes."""
     seen = prepared(manifest, subject).values
     # a single image is one voxel thick, along an axis that its network does not have
-    seen = seen.reshape(-1, *seen.shape[-2 if isinstance(subject, Image) else -3 :])
+    seen = seen.reshape(-1, *seen.shape[-3 if isinstance(subject, Volume | VolumeSet) else -2 :])
     said = voxelwise(_channels(manifest, infer, seen), manifest.finish)
     return Findings(
         evaluations=stated(manifest.answers, manifest.decides, said, images),
@@ -464,31 +485,6 @@ def _before(said: Any) -> Coarser | None:
     given = dict(said)
     prepare = tuple(made_of(_STEPS, each) for each in given.pop("prepare"))
     return Coarser(model=ModelRef(**given.pop("model")), prepare=prepare, inferer=made_of(_INFERERS, given.pop("inferer")), **given)
-
-
-def accepts_from(said: Any) -> Accepts:
-    """What a series has to be, of what JSON holds; KeyError, TypeError or ValueError where it is none."""
-    given = {name: tupled(value) for name, value in dict(said).items()}
-    if given.get("takes") == Takes.PHASES:
-        raise ValueError("an application without code takes no phases")
-    return Accepts(**{**given, **({"takes": Takes(given["takes"])} if "takes" in given else {})})
-
-
-def _answer(said: Any) -> AnswerChannel:
-    given = dict(said)
-    site = given.pop("site", None)
-    return AnswerChannel(finding=Code(**given.pop("finding")), site=None if site is None else Code(**site), **given)
-
-
-def _number(said: Any) -> NumberChannel:
-    given = dict(said)
-    return NumberChannel(name=Code(**given.pop("name")), unit=Code(**given.pop("unit")), **given)
-
-
-def measure_from(said: Any) -> Measure:
-    """A measure of what JSON holds; KeyError, TypeError or ValueError where it is none."""
-    made: Measure = made_of(MEASURES, said)
-    return made
 
 
 def structure_from(said: Any) -> Structure:

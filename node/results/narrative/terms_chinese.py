@@ -296,6 +296,8 @@ SENTENCES: Mapping[str, str] = {
     ),
     "Analysed together, each role with the number of its series: {filled}.": "合并分析的序列（角色及序列号）：{filled}。",
     "Analysed without {roles}: there was no such series.": "未包含{roles}：无相应序列。",
+    "Analysed without {roles}: there was no such image.": "未包含{roles}：无相应图像。",
+    "Some of the images were not looked at: {why}.": "部分图像未予分析：{why}。",
     "{role} was left out: {why} [{code}]": "{role}未纳入分析：{because}（{code}）。",
     "{role} covers {covered} % of the images that results lie on.": "{role}仅覆盖结果所在图像的{covered}%。",
     "{role} was registered: moved by {moved} mm and turned by {turned} degrees.": "{role}已配准：平移{moved} mm，旋转{turned}度。",
