@@ -415,8 +415,11 @@ def _untold(keyword: str, untold: Sequence[Stack], missing: Sequence[float]) -> 
 def _lacking(keyword: str, values: Sequence[float], missing: Sequence[float]) -> InputError | None:
     if not missing:
         return None
-    there, lacking = len(set(values)), _phases_called(keyword, missing)
-    return PhasesMissing(f"{there} phases came as a series each, told apart by {keyword}, and the study lacks phase {lacking}")
+    there, lacking = sorted(set(values)), _phases_called(keyword, missing)
+    return PhasesMissing(
+        f"{len(there)} phases came as a series each, told apart by {keyword}, and the study lacks phase {lacking} "
+        f"(it has {_phases_called(keyword, there)})"
+    )
 
 
 def _short(phases: Sequence[Stack]) -> InputError | None:
