@@ -1,4 +1,5 @@
-"""Header check: recognises images that were computed from others, projections and differences, whose values measure no place."""
+"""Header check: recognises images that were computed from others, whose values measure no place (projections, differences), or no
+attenuation (maps of a material, of the electron density, of the atomic number, which spectral CT makes)."""
 
 import re
 from collections.abc import Sequence
@@ -10,12 +11,19 @@ from inference.imaging import tags
 
 SERIES_DESCRIPTION = 0x0008103E
 _COMPUTED = frozenset(
-    {"MIP", "MAX_IP", "MAXIP", "MNIP", "MIN_IP", "MINIP", "PROJECTION IMAGE", "SUB", "SUBTRACTION", "SUBTRACT", "VRT", "VOLREN"}
+    {
+        *("MIP", "MAX_IP", "MAXIP", "MNIP", "MIN_IP", "MINIP", "PROJECTION IMAGE", "SUB", "SUBTRACTION", "SUBTRACT", "VRT", "VOLREN"),
+        *("MAT_SPECIFIC", "MAT_FRACTIONAL", "MAT_VALUE_BASED", "EFF_ATOMIC_NUM", "ELECTRON_DENSITY"),
+    }
 )
-"""Values of ImageType (PS3.3 C.8.16.1.3, C.8.16.1.4, and vendors') of projections, subtractions and renderings. Slices that were
-reformatted (MPR) have the values of what they show, and are none of these."""
+"""Values of ImageType (PS3.3 C.8.16.1.3, C.8.16.1.4, of multi-energy CT, and vendors') of projections, subtractions and renderings, and of
+maps that are in no HU. Slices that were reformatted (MPR), of one energy (VMI) or with a material taken out (MAT_REMOVED) have the values
+of what they show, and are none of these."""
 _DERIVED = frozenset({"DERIVED", "SECONDARY"})
-_WORDS = re.compile(r"(?<![A-Z0-9])(?:MIPS?|MAXIP|MINIPS?|MNIP|VRT|SUBTRACT(?:ED|ION))(?![A-Z0-9])")
+_WORDS = re.compile(
+    r"(?<![A-Z0-9])(?:MIPS?|MAXIP|MINIPS?|MNIP|VRT|SUBTRACT(?:ED|ION)|IODINE (?:MAPS?|OVERLAY|DENSITY|CONCENTRATION)|Z[ -]?EFF(?:ECTIVE)?"
+    r"|EFFECTIVE Z|ELECTRON DENSITY)(?![A-Z0-9])"
+)
 _READ = 256
 """Characters of a description that are looked at."""
 

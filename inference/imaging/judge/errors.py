@@ -38,7 +38,8 @@ class OtherAnatomy(InputError):
 
 
 class ComputedImages(InputError):
-    """The headers say that the images are projections, differences or renderings of others: their values are no measurement of a place."""
+    """The headers say that the images are projections, differences or renderings of others, or maps of a material, of which spectral CT
+    makes several: their values are no measurement of a place, or no HU."""
 
     code = "HLM-3125"
     remedy = "Send the images that they were computed from, and let the route's `when` leave these out (ImageType); cancel the job."
