@@ -213,6 +213,22 @@ def test_what_is_missing_is_nothing_to_the_network(late: bool) -> None:
     assert not torch.equal(found[1], whole[1])
 
 
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_batch_may_be_of_one_image(axes: int) -> None:
+    """The last one of an epoch is, where a case is left over; deep in the network such an image is one value a channel. Of it nothing is
+    learned that the next batches do not see as before."""
+    from training.recipes.classification import network
+
+    made = network(axes, 2).train()
+    one = torch.rand(1, 1, *(32, 32) if axes == 2 else (16, 16, 16))
+    made(one).sum().backward()
+    seen = [each for each in made.modules() if isinstance(each, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d)]
+    assert seen
+    assert all(each.training and not each.num_batches_tracked for each in seen)
+    made(one.expand(2, *one.shape[1:]).contiguous())
+    assert all(each.num_batches_tracked == 1 for each in seen)
+
+
 def test_late_features_are_averaged_over_what_is_there() -> None:
     """By hand: encoders that give the mean of their image, twice and three times; a head that adds nothing."""
 

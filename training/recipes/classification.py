@@ -124,8 +124,7 @@ def seen(manifest: BundleManifest, case: LabelledSubject) -> NDArray[np.float32]
 
 
 def network(axes: int, channels: int, images: int = 1, late: bool = False) -> Any:
-    """A residual network of four stages, normalised in groups of channels: a batch may be of any size. Several images are its channels, or
-    have such a network each (`late`)."""
+    """A residual network of four stages; a batch may be of any size. Several images are its channels, or each has such a network."""
     if late:
         return LateFusion([_residual(axes, 1, None) for _ in range(images)], PLANES[-1], channels)
     return _residual(axes, images, channels)
@@ -133,9 +132,9 @@ def network(axes: int, channels: int, images: int = 1, late: bool = False) -> An
 
 def _residual(axes: int, images: int, channels: int | None) -> Any:
     """Its last features, pooled, where nobody says how many channels it has."""
-    from monai.networks.nets.resnet import ResNet
+    from training.networks.residual import ResidualNetwork
 
-    return ResNet(
+    return ResidualNetwork(
         block="basic",
         layers=[1, 1, 1, 1],
         block_inplanes=list(PLANES),
