@@ -118,3 +118,10 @@ class UnfitSetting(TrainingError):
 
     code = "HLM-8022"
     remedy = "Leave the option out to let the data decide, or give it as the message says."
+
+
+class NothingServed(TrainingError):
+    """The recipe is judged and told, and has nothing that could be evaluated again, exported or served."""
+
+    code = "HLM-8023"
+    remedy = "Read the figures and card.html in the run's folder; `hilum train --list` says which recipes become an application."

@@ -15,7 +15,7 @@ from docs.example_results import examples
 from node.domain.profile import Kind
 from tests.lab.howto import HowTo
 from training import cli
-from training.errors import OtherRun, UnfitData, UnfitSetting
+from training.errors import NothingServed, OtherRun, UnfitData, UnfitSetting
 from training.tabled.measured import measured
 from training.tasks.prognosis import KEPT
 
@@ -184,9 +184,9 @@ def test_what_is_asked_wrongly_is_refused(table: Path, reports: Path, tmp_path: 
     refused(OtherRun, "something else than a prognosis", labels=labels, out=tmp_path / "other")
     with pytest.raises(UnfitSetting, match="--horizon"):
         cli.train("hippocampus", data=tmp_path, horizon=3.0)
-    with pytest.raises(UnfitSetting, match="no node serves it"):
+    with pytest.raises(NothingServed, match="no node serves it"):
         cli.evaluate("prognosis", out=run)
-    with pytest.raises(UnfitSetting, match="no node serves it"):
+    with pytest.raises(NothingServed, match="no node serves it"):
         cli.export("prognosis", repository=tmp_path / "models", out=run)
     assert not (tmp_path / "models").exists()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.checkpoint import save_json
 from training.data.cases import ByPatient, Fold
-from training.errors import BrokenRun, OtherRun, UnfitSetting, UnknownRecipe
+from training.errors import BrokenRun, NothingServed, OtherRun, UnfitSetting, UnknownRecipe
 from training.recipe import Recipe
 from training.space import STRENGTHS
 from training.synopsis import Synopsis
@@ -38,12 +38,12 @@ def load(name: str, run: Path | None = None) -> Recipe:
     Raises
     ------
     UnknownRecipe, BrokenRun
-    UnfitSetting
-        It is judged and told, and has nothing that could be served.
+    NothingServed
+        It is judged and told.
     """
     module = _module(name)
     if hasattr(module, "judged"):
-        raise UnfitSetting(
+        raise NothingServed(
             f'recipe "{name}" is judged by `hilum train {name}` itself, which keeps its figures and card.html in the run\'s folder; '
             "nothing of it is exported, and no node serves it"
         )

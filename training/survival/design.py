@@ -33,7 +33,9 @@ def terms(columns: Sequence[OutcomeColumn], learned: NDArray[np.bool_]) -> tuple
             continue
         if column.levels:
             filled = float(np.bincount(said.astype(np.intp)).argmax())
-            wanted: list[tuple[str, float | None]] = [(f"{column.name}: {word}", float(at)) for at, word in enumerate(column.levels) if at]
+            wanted: list[tuple[str, float | None]] = [
+                (f"{column.name}: {word}, against {column.levels[0]}", float(at)) for at, word in enumerate(column.levels) if at
+            ]
         else:
             filled = float(np.median(said))
             wanted = [(column.name, None)]
