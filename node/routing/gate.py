@@ -435,8 +435,10 @@ def _no_patient(expects: Expects, view: SeriesView) -> list[str]:
 def _computed(expects: Expects, view: SeriesView) -> list[str]:
     if expects.part is None:
         return []
-    said = {(tuple(texts_of(one, "ImageType")), "\\".join(texts_of(one, "SeriesDescription"))) for one in view.members or (view.header,)}
-    return [reason] if (reason := next(filter(None, (computed_by(*each) for each in sorted(said))), "")) else []
+    keywords = "ImageType", "SeriesDescription", "RescaleType"
+    said = {tuple(tuple(texts_of(one, keyword)) for keyword in keywords) for one in view.members or (view.header,)}
+    found = (computed_by(kinds, "\\".join(words), " ".join(units)) for kinds, words, units in sorted(said))
+    return [reason] if (reason := next(filter(None, found), "")) else []
 
 
 def _elsewhere(accepts: Accepts, expects: Expects, view: SeriesView) -> list[str]:

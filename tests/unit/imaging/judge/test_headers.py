@@ -183,6 +183,18 @@ def test_projections_and_differences_are_declined(part: BodyPart, image_type: st
     assert Judge(Expects(), volume, headers).before() == ()
 
 
+@pytest.mark.parametrize("unit", ["MGML", "Z_EFF", "PCT", "ED", "EDW", "HU", "US", ""])
+def test_values_in_another_unit_than_attenuation_are_declined(unit: str) -> None:
+    """Of spectral CT, whatever ImageType says (PS3.3 C.11.1.1.2); US is unspecified."""
+    volume = volume_of(pictured(brain()), (2.5,) * 3)
+    judge = Judge(Expects(part=BodyPart.HEAD), volume, (header(ImageType=["ORIGINAL", "PRIMARY", "AXIAL"], RescaleType=unit),))
+    if unit in ("HU", "US", ""):
+        assert judge.before() == ()
+        return
+    with pytest.raises(ComputedImages, match=f"RescaleType is {unit}: the images were computed from others"):
+        judge.before()
+
+
 def test_another_part_of_the_body_is_told_and_another_contrast_declined() -> None:
     """Body parts are typed by people; echo times are not."""
     volume = volume_of(pictured(brain()), (2.5,) * 3)
