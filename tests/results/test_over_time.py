@@ -1,5 +1,6 @@
 """Results over time: one segment a phase, each frame on the image of its own phase, the same in every form that a cine is sent in."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from inference.imaging.header import read_instance
 from inference.imaging.subject import Phases
 from inference.imaging.subjects import subjects
 from node.console.images.masks import overlay, read_masks
+from node.domain.profile import VIEWER
 from node.results.encode import encode
 from node.results.port import Encoding
 from tests.lab import breathing, cine, validators
@@ -48,6 +50,7 @@ def results(made: cine.Cine | breathing.Breath, folder: Path, application: Appli
         findings_digest="c" * 64,
         parameters="",
         device_uid="1.2.3",
+        profiles=(replace(VIEWER, cine_masks=True),),
     )
     return save(encode(encoding), folder), subject
 
