@@ -81,6 +81,38 @@ def radiograph(scaled: float = 0.08, strength: float = 1.0) -> Augment:
     return augment
 
 
+_LEFT = 0.4
+"""Of a box, as a share of its area: with less of it in the image, it is no box any more."""
+
+
+def boxed(strength: float = 1.0) -> Augment:
+    """Scalings and shifts of a single image (C, Y, X) with its boxes, then its contrast and noise; never mirrored, as `radiograph`.
+
+    Targets are boxes (M, 5): their class, -1 where there is none, then top, left, bottom, right in pixels.
+    """
+    from scipy.ndimage import affine_transform
+
+    def augment(example: Example, seed: int) -> Example:
+        rng = np.random.default_rng(seed)
+        sides = np.array(example.image.shape[1:], dtype=np.float64)
+        scale = np.exp(rng.uniform(-0.2, 0.2, 2) * strength)
+        shift = rng.uniform(-0.1, 0.1, 2) * strength * sides
+        # a pixel comes from where the inverse of the map takes its middle
+        start = (0.5 - sides / 2 - shift) / scale + sides / 2 - 0.5
+        image = np.stack([affine_transform(each, 1 / scale, start, order=1, mode="nearest") for each in example.image])
+        gamma, noise = np.exp(rng.uniform(-0.3, 0.3) * strength), rng.uniform(0, 0.03) * strength
+        image = np.clip(image, 0, None) ** gamma + noise * rng.standard_normal(image.shape)
+        boxes = example.target.astype(np.float64)
+        there = boxes[:, 0] >= 0
+        moved = (boxes[:, 1:].reshape(-1, 2, 2) - sides / 2) * scale + sides / 2 + shift
+        cut = np.clip(moved, 0, sides)
+        left = np.prod(cut[:, 1] - cut[:, 0], axis=1) >= _LEFT * np.prod(moved[:, 1] - moved[:, 0], axis=1)
+        target = np.where((there & left)[:, None], np.concatenate([boxes[:, :1], cut.reshape(-1, 4)], axis=1), -1)
+        return Example(image=image.astype(np.float32), target=target.astype(np.float32))
+
+    return augment
+
+
 LABELLED_SHARE = 2 / 3
 """Of the parts, those that are cut around a labelled voxel: most of an image is background."""
 

@@ -102,14 +102,16 @@ def train(
         (batch normalisation, the Dice of recipe segmentation, a discriminator): that sees a part. Where memory still does not suffice there
         are more, and it is said.
     name
-        Of the application that a recipe for data of your own becomes (default: segmentation, own-classes, own-numbers).
+        Of the application that a recipe for data of your own becomes (default: segmentation, own-classes, own-numbers,
+        own-boxes).
     labels
         Recipe segmentation: the structures to learn (default all), the larger before the smaller that lies in it. Recipes classification
         and regression: the table (CSV) that says of each study, series, image or file which class it is of, which findings it shows, or a
         number; of a .npz file what its classes or findings are called, in the order of their numbers. Recipe prognosis: the table (CSV) of
-        outcomes.
+        outcomes. Recipe detection: the boxes, as a table (CSV), a file of COCO (.json), or a folder of Pascal VOC's files.
     target
-        Of a table, the columns that are learned (default: all that name nothing; of numbers all that have a unit, "Bone age (mo)").
+        Of a table, the columns that are learned (default: all that name nothing; of numbers all that have a unit, "Bone age (mo)"); of
+        boxes, the classes.
     spacing_mm
         Recipe segmentation: of the images that the network sees, to the head, to the back and to the left (default: the median).
     window

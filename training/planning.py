@@ -16,9 +16,10 @@ import numpy as np
 from inference.applications import catalog
 from inference.applications.bundle.finish import Activation, Decision, Return
 from inference.applications.bundle.inferer import SlidingWindow
-from inference.applications.bundle.manifest import MIN_SLICES, BundleManifest, Structure, from_text, to_text
+from inference.applications.bundle.manifest import MIN_SLICES, BundleManifest, from_text, to_text
 from inference.applications.bundle.names import colour
 from inference.applications.bundle.steps import NormalizeIntensity, Orientation, ScaleIntensityRange, Spacing, Transform
+from inference.applications.bundle.structures import Structure
 from inference.applications.port import Accepts, ModelRef
 from inference.engines.port import SERVING
 from inference.imaging.resample import Grid, reorientation

@@ -61,6 +61,7 @@ _PARTS = {
         "docs/howto/train-a-regression",
         "docs/howto/train-on-several-series",
         "docs/howto/prognosis",
+        "docs/howto/train-a-detector",
         "docs/howto/chest-xray",
         "docs/howto/brain-structures",
         "docs/howto/fundus-vessels",

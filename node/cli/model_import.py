@@ -13,7 +13,8 @@ from node.cli.opened import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from inference.applications.bundle.anatomy import Coded
-    from inference.applications.bundle.manifest import Measured, Structure
+    from inference.applications.bundle.manifest import Measured
+    from inference.applications.bundle.structures import Structure
     from inference.applications.port import Licences
     from inference.engines.port import ModelRef
     from inference.engines.repository import Entry

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ruamel.yaml.nodes import MappingNode, Node
 
-from inference.applications.bundle.manifest import Structure
+from inference.applications.bundle.structures import Structure
 from inference.codes import LEFT, RIGHT, Code
 from inference.imaging.measures.composition import LEVELS
 from inference.imaging.measures.measure import Kind, Measure

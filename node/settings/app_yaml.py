@@ -15,7 +15,7 @@ from inference.applications.bundle.answering import AnswerChannel
 from inference.applications.bundle.declaring import APP, NAME, SAFETENSORS, Declared
 from inference.applications.bundle.finish import Activation, Decision, Finishing, KeepLargest, Return
 from inference.applications.bundle.inferer import Inferer, SlidingWindow, Whole
-from inference.applications.bundle.manifest import MIN_SLICES, Structure
+from inference.applications.bundle.manifest import MIN_SLICES
 from inference.applications.bundle.names import colour, known, similar
 from inference.applications.bundle.network import OF_VOLUMES
 from inference.applications.bundle.steps import (
@@ -27,6 +27,7 @@ from inference.applications.bundle.steps import (
     Spacing,
     Transform,
 )
+from inference.applications.bundle.structures import Structure
 from inference.applications.manifest import is_label
 from inference.applications.port import Accepts, Licences
 from inference.codes import Code

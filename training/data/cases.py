@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from inference.imaging.subject import Images, VolumeSet
 from inference.imaging.volume import Volume
+from training.data.boxed import MarkedBox
 from training.errors import UnfitData, UnfitSetting
 
 HELD_OUT = 0.2
@@ -60,10 +61,11 @@ class LabelledImage:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LabelledSubject:
     """A volume, several in roles, or one single image, as serving would assemble it, and of each of the recipe's classes or findings
-    whether it is so, or of each of its quantities the number."""
+    whether it is so, or of each of its quantities the number; where boxes are drawn, what they are, and which classes have any."""
 
     subject: Volume | VolumeSet | Images
     labels: tuple[float, ...]
+    boxes: tuple[MarkedBox, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -28,7 +28,10 @@ def detector(told: Mapping[str, Any]) -> dict[str, Any]:
     """Of the record's `detection`."""
     columns = list(next(iter(told["densities"].values())))
     return {
-        "compared": [{"name": name, "plot": _plot(name, both), **_means(both)} for name, both in told["compared"].items()],
+        "compared": [
+            {"name": name, "plot": froc_curves(f"FROC curve, {name}", both, "log₂ of the false positives a CT"), **means(both)}
+            for name, both in told["compared"].items()
+        ],
         "setting": told["setting"],
         "classes": list(_classes(told)),
         "reported": f"{told['reported from']:g}",
@@ -41,17 +44,18 @@ def detector(told: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _plot(kind: str, both: Mapping[str, Any]) -> Markup:
+def froc_curves(title: str, both: Mapping[str, Any], axis: str) -> Markup:
+    """Network and baseline of `detection.compared`."""
     return curves(
-        f"FROC curve, {kind}",
+        title,
         [_curve("network", both["network"]), _curve("baseline", both["classical"])],
-        "log₂ of the false positives a CT",
+        axis,
         "sensitivity",
         (0.0, 1.0),
     )
 
 
-def _means(both: Mapping[str, Any]) -> dict[str, Any]:
+def means(both: Mapping[str, Any]) -> dict[str, Any]:
     """Of network and baseline and by how much the one is ahead, each with its interval; of one patient there is none."""
     network = both["network"]
     cells = []

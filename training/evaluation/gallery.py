@@ -119,6 +119,32 @@ def _around(place: Marked) -> Markup:
     return _plane("axial", shown, outlines, scale * volume.spacing_mm[1], scale * volume.spacing_mm[2])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BoxedImage:
+    """What the network sees of a held-out image (Y, X), and boxes there: those that were drawn, and those that were told."""
+
+    image: NDArray[np.float32]
+    true: "Sequence[Box]"
+    found: "Sequence[Box]"
+
+
+def boxed(shown: Sequence[tuple[float | None, BoxedImage]]) -> list[Picture]:
+    """The best two, the middle two and the worst two of the images that have this figure, with their boxes."""
+    made = []
+    for number, why in _ranked([figure for figure, _ in shown]):
+        figure, one = shown[number]
+        pixel = _LARGEST_PX / max(one.image.shape)
+        outlines = [(name, _filled(box, one.image.shape)) for name, boxes in (("true", one.true), ("found", one.found)) for box in boxes]
+        made.append(Picture(number=number + 1, why=why, figure=figure or 0.0, planes=(_plane("image", one.image, outlines, pixel, pixel),)))
+    return made
+
+
+def _filled(box: "Box", shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    mask = np.zeros(shape, dtype=np.bool_)
+    mask[round(box.top) : max(round(box.bottom), round(box.top) + 1), round(box.left) : max(round(box.right), round(box.left) + 1)] = True
+    return mask
+
+
 def _ranked(values: Sequence[float | None]) -> list[tuple[int, str]]:
     order = sorted((index for index, value in enumerate(values) if value is not None), key=lambda index: -(values[index] or 0.0))
     middle = len(order) // 2

@@ -15,7 +15,7 @@ from training.data.pictures import ENDINGS, read_picture
 from training.data.volumes import on_one_grid
 from training.errors import UnfitData, UnfitSetting
 from training.tabled.labels import LabelledLine, LabelTable
-from training.tabled.studies import SINGLE, TabledCase, TabledStudies, dicom_case, of_one_modality
+from training.tabled.studies import SINGLE, TabledCase, TabledStudies, dicom_case, empty_line, of_one_modality
 
 _NIFTI = (".nii.gz", ".nii")
 _TOLD = frozenset({*SINGLE, "CT", "MR", "PT"})
@@ -51,9 +51,12 @@ def filed(folder: Path, table: LabelTable, modality: str | None) -> TabledStudie
         except (UnfitData, InputError) as unfit:
             lost.append(f"line {line.number}: {unfit}")
     used = {path for case in cases for path in case.files}
-    unlabelled = tuple(str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if is_image(path) and path not in used)
+    rest = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if is_image(path) and path not in used}
+    empty = [_case(empty_line(table, name), path, said) for name, path in rest.items()] if table.rest_is_empty and cases else []
+    unlabelled = tuple(rest) if not empty else ()
+    names = tuple(case.name for case in empty)
     return of_one_modality(
-        TabledStudies(cases=tuple(cases), lost=tuple(lost), unlabelled=unlabelled, left_out=()), folder, len(table.lines)
+        TabledStudies(cases=(*cases, *empty), lost=tuple(lost), unlabelled=unlabelled, left_out=(), empty=names), folder, len(table.lines)
     )
 
 
@@ -149,6 +152,8 @@ def _plain(line: LabelledLine, path: Path, modality: str, *, volume: bool) -> Ta
         labels=line.labels,
         burned_in="",
         attributes={},
+        boxes=line.boxes,
+        size=line.size,
     )
 
 

@@ -22,7 +22,7 @@ from training.errors import UnfitData
 from training.planning import AXES
 from training.tabled.features import described, logistic, ridge, shows_text
 from training.tabled.labels import LabelTable
-from training.tabled.studies import TabledCase, TabledStudies, image_of, values_in_roles
+from training.tabled.studies import TabledCase, TabledStudies, boxes_on, image_of, values_in_roles
 
 LEAST_PATIENTS = 10
 """Of each class: with fewer, one may stand on the side that chooses, and two among those that are held out."""
@@ -101,6 +101,7 @@ def see(case: TabledCase, roles: Roles = ONE) -> Seen:
     InputError, UnfitData
     """
     subject, image = image_of(case)
+    boxes_on(case, image)
     values, every = image.values, [image.values]
     features = described(values)
     if roles.names:
@@ -140,6 +141,11 @@ def clean(table: LabelTable, found: TabledStudies, tell: Callable[[str], None]) 
         Question(what="images without a label", cases=found.unlabelled, done="not used"),
         Question(what="files that cannot be read", cases=found.left_out, done="not used"),
     ]
+    if table.boxed:
+        asked += [
+            Question(what="images in no line", cases=found.empty, done="KEPT, AS SHOWING NOTHING"),
+            Question(what="boxes that stand twice", cases=table.twice, done="each is taken once"),
+        ]
     if found.unsaid:
         asked.append(Question(what="what nothing says of the images", cases=found.unsaid, done="TAKEN SO"))
     try:
@@ -185,7 +191,7 @@ def _without_doubles(seen: Sequence[Seen], asked: list[Question]) -> tuple[list[
     for one in seen:
         alike.setdefault(one.sha256, []).append(one)
     doubled = [group for group in alike.values() if len(group) > 1]
-    against = [group for group in doubled if len({one.case.labels for one in group}) > 1]
+    against = [group for group in doubled if len({one.case.said for one in group}) > 1]
     same = [group for group in doubled if group not in against]
     asked += [
         Question(what="exact doubles", cases=list(map(_named, same)), done="one of each is kept, their patients count as one"),
@@ -286,10 +292,11 @@ def _refuse_few(table: LabelTable, seen: Sequence[Seen], groups: Sequence[str]) 
         return
     few = []
     for at, code in enumerate(table.channels):
-        for value in (True,) if table.exclusive else (True, False):
+        # boxes are looked for in every image, and there may be none without
+        for value in (True,) if table.exclusive or table.boxed else (True, False):
             count = len({group for one, group in zip(seen, groups, strict=True) if one.case.labels[at] is value})
             if count < LEAST_PATIENTS:
-                said = f'class "{code.meaning}"' if table.exclusive else f'"{code.meaning}" {"yes" if value else "no"}'
+                said = f'class "{code.meaning}"' if table.exclusive or table.boxed else f'"{code.meaning}" {"yes" if value else "no"}'
                 few.append(f"{said} has {count} patient{'' if count == 1 else 's'}")
     if few:
         raise UnfitData(

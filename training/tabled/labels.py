@@ -22,6 +22,7 @@ from types import MappingProxyType
 
 from inference.codes import Code
 from training.data.adni import AdniColumns, adni_columns
+from training.data.boxed import MarkedBox
 from training.data.coded import coded
 from training.data.lines import (
     FILE_COLUMNS,
@@ -56,7 +57,8 @@ class LabelledLine:
     """One line: where it stands, what it names, and of each of the table's channels whether it is so, or its number.
 
     `patient` is whose image it is, where the table says it; "" where it does not. `series` is what the columns of the roles say, in their
-    order; () where a line names one image.
+    order; () where a line names one image. Of a table of boxes `labels` say which classes have any; `size` is how many rows and columns
+    it says that the image has.
     """
 
     number: int
@@ -66,6 +68,8 @@ class LabelledLine:
     labels: tuple[float, ...]
     patient: str = ""
     series: tuple[str, ...] = ()
+    boxes: tuple[MarkedBox, ...] = ()
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,12 @@ class LabelTable:
         Whose columns name the series of a line, the reference first; () where a line names one image.
     of_adni
         Whether lines name images of ADNI.
+    boxed
+        Whether lines have boxes; channels are their classes.
+    rest_is_empty
+        Whether images of the folder that no line names are learned, as such without a box.
+    twice
+        Boxes that are there twice, and are taken once.
     """
 
     identifier: str
@@ -107,6 +117,9 @@ class LabelTable:
     of_participants: bool = False
     roles: tuple[str, ...] = ()
     of_adni: bool = False
+    boxed: bool = False
+    rest_is_empty: bool = False
+    twice: tuple[str, ...] = ()
 
     @property
     def answered(self) -> tuple[int, ...]:
@@ -136,12 +149,12 @@ def read_labels(file: Path, columns: Sequence[str] = (), roles: Sequence[str] = 
     UnfitSetting
         A column is not there.
     """
-    there, rows, _, naming = _opened(file, columns, roles)
+    there, rows, _, naming = opened(file, columns, roles)
     labelling = list(columns) or [one for one in there if one.strip() and one not in naming.columns]
     if not labelling:
         raise UnfitData(f"{file} has no column of labels beside {', '.join(there)}")
-    known = [(number, row) for number, row in rows if all(_label(row, one) for one in labelling)]
-    words = {one: {_label(row, one) for _, row in known} for one in labelling}
+    known = [(number, row) for number, row in rows if all(value_of(row, one) for one in labelling)]
+    words = {one: {value_of(row, one) for _, row in known} for one in labelling}
     yes_or_no = [one for one in labelling if all(word.casefold() in YES | NO for word in words[one])]
     if len(labelling) > 1 and len(yes_or_no) < len(labelling):
         other = next(one for one in labelling if one not in yes_or_no)
@@ -159,12 +172,12 @@ def read_labels(file: Path, columns: Sequence[str] = (), roles: Sequence[str] = 
         naming,
         known,
         lambda _, row: (
-            tuple(_label(row, labelling[0]) == name for name in names)
+            tuple(value_of(row, labelling[0]) == name for name in names)
             if exclusive
-            else tuple(_label(row, one).casefold() in YES for one in labelling)
+            else tuple(value_of(row, one).casefold() in YES for one in labelling)
         ),
     )
-    channels = _channels(file, names)
+    channels = channels_of(file, names)
     silent = [code.meaning for code in channels if exclusive and says_nothing(code.meaning)]
     if len(silent) > 1:
         raise UnfitData(f"{file}: {', '.join(silent)} all say that nothing was found: give these lines one word")
@@ -177,7 +190,7 @@ def read_labels(file: Path, columns: Sequence[str] = (), roles: Sequence[str] = 
         channels=channels,
         exclusive=exclusive,
         lines=lines,
-        unlabelled=tuple(number for number, row in rows if not all(_label(row, one) for one in labelling)),
+        unlabelled=tuple(number for number, row in rows if not all(value_of(row, one) for one in labelling)),
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
     )
 
@@ -199,7 +212,7 @@ def read_numbers(file: Path, columns: Sequence[str] = (), roles: Sequence[str] =
     UnfitSetting
         A column is not there.
     """
-    there, rows, delimiter, naming = _opened(file, (), roles, units_beside(file))
+    there, rows, delimiter, naming = opened(file, (), roles, units_beside(file))
     named = {one: _QUANTITY.fullmatch(one.strip()) for one in there if one not in naming.columns}
     learned = [one for one, found in named.items() if found]
     if columns:
@@ -220,13 +233,13 @@ def read_numbers(file: Path, columns: Sequence[str] = (), roles: Sequence[str] =
         )
     quantities = [found for one in learned if (found := named[one])]
     units = tuple(unit_of(file, found["unit"]) for found in quantities)
-    known = [(number, row) for number, row in rows if all(_label(row, one) for one in learned)]
+    known = [(number, row) for number, row in rows if all(value_of(row, one) for one in learned)]
 
     def numbers(line: int, row: Mapping[str, str | None]) -> tuple[float, ...]:
         found = []
         for column in learned:
             try:
-                value = number_of(_label(row, column), delimiter)
+                value = number_of(value_of(row, column), delimiter)
             except ValueError as none:
                 raise UnfitData(f'{file}, line {line}: column "{column}" is no number') from none
             if not math.isfinite(value):
@@ -244,10 +257,10 @@ def read_numbers(file: Path, columns: Sequence[str] = (), roles: Sequence[str] =
         of_participants=naming.of_participants,
         roles=naming.roles,
         of_adni=naming.adni is not None,
-        channels=_channels(file, [found["name"] for found in quantities]),
+        channels=channels_of(file, [found["name"] for found in quantities]),
         exclusive=False,
         lines=lines,
-        unlabelled=tuple(number for number, row in rows if not all(_label(row, one) for one in learned)),
+        unlabelled=tuple(number for number, row in rows if not all(value_of(row, one) for one in learned)),
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
         units=units,
     )
@@ -327,7 +340,7 @@ def _naming_roles(file: Path, there: Sequence[str], roles: Sequence[str], found:
     )
 
 
-def _opened(
+def opened(
     file: Path, columns: Sequence[str], roles: Sequence[str], units: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[list[str], list[tuple[int, dict[str, str | None]]], str, CaseColumns]:
     """Columns, lines and what separates cells, as `lines_of`; and which columns name the cases. Columns with `units` have them in their
@@ -356,12 +369,12 @@ def _lines(
     lines = tuple(
         LabelledLine(
             number=number,
-            name=_visit(row) if naming.of_participants else naming.adni.named(row) if naming.adni else _cell(row, naming.case),
-            patient=_cell(row, naming.patient),
-            instance=_cell(row, INSTANCE),
-            frame=_frame(file, number, row),
+            name=_visit(row) if naming.of_participants else naming.adni.named(row) if naming.adni else cell_of(row, naming.case),
+            patient=cell_of(row, naming.patient),
+            instance=cell_of(row, INSTANCE),
+            frame=frame_of(file, number, row),
             labels=labels(number, row),
-            series=tuple(_label(row, role) for role in naming.roles),
+            series=tuple(value_of(row, role) for role in naming.roles),
         )
         for number, row in rows
     )
@@ -373,7 +386,7 @@ def _lines(
     return lines
 
 
-def _channels(file: Path, names: Sequence[str]) -> tuple[Code, ...]:
+def channels_of(file: Path, names: Sequence[str]) -> tuple[Code, ...]:
     """Names as codes that can be told apart."""
     channels = tuple(map(coded, names))
     if min(len({(code.scheme, code.value) for code in channels}), len({code.meaning.casefold() for code in channels})) < len(channels):
@@ -385,25 +398,32 @@ def _channels(file: Path, names: Sequence[str]) -> tuple[Code, ...]:
     return channels
 
 
-def _cell(row: Mapping[str, str | None], column: str) -> str:
+def cell_of(row: Mapping[str, str | None], column: str) -> str:
+    """ "" where it is empty, or the column is not there."""
     return (row.get(column) or "").strip()
 
 
 def _visit(row: Mapping[str, str | None]) -> str:
     """A participant, or one of its visits, as BIDS names it."""
-    participant, session = _cell(row, PARTICIPANT), _label(row, SESSION)
+    participant, session = cell_of(row, PARTICIPANT), value_of(row, SESSION)
     subject = f"sub-{participant.removeprefix('sub-')}"
     return f"{subject}_ses-{session.removeprefix('ses-')}" if session else subject
 
 
-def _label(row: Mapping[str, str | None], column: str) -> str:
+def value_of(row: Mapping[str, str | None], column: str) -> str:
     """ "" where the cell is empty, or says that it has no value."""
-    cell = _cell(row, column)
+    cell = cell_of(row, column)
     return "" if cell.casefold() in _MISSING else cell
 
 
-def _frame(file: Path, number: int, row: Mapping[str, str | None]) -> int | None:
-    said = _cell(row, FRAME)
+def frame_of(file: Path, number: int, row: Mapping[str, str | None]) -> int | None:
+    """The frame (from 1) that a line names; None where it names none.
+
+    Raises
+    ------
+    UnfitData
+    """
+    said = cell_of(row, FRAME)
     if said and not (said.isdecimal() and int(said) > 0):
         raise UnfitData(f'{file}, line {number}: column "{FRAME}" is no number from 1 on')
     return int(said) if said else None

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from inference.applications.bundle.answering import AnswerChannel, NumberChannel
+from inference.applications.bundle.centres import EDGES, ImageDetector
+from inference.applications.bundle.detecting import DetectedClass
 from inference.applications.bundle.finish import Activation
 from inference.applications.bundle.inferer import SlidingWindow
 from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, checked_text, from_text, to_text
 from inference.applications.bundle.steps import Orientation, Resize, ScaleIntensityRange, ScaleIntensityRangePercentiles, Transform
 from inference.applications.port import Accepts, ModelRef
+from inference.codes import Code
 from inference.engines.port import SERVING
 from inference.imaging.subject import Takes
 from training.checkpoint import save_json
@@ -28,6 +31,13 @@ from training.tabled.studies import SINGLE, TabledStudies
 from training.tabled.units import begins_at_zero
 
 _MOST_SIDE, _MOST_SIDE_3D, _LEAST_SIDE = 128, 64, 32
+_MOST_SIDE_BOXED = 192
+"""Of an image on which boxes are looked for: a network that sees where each lies has to see more."""
+_CELL = 4
+"""Pixels from one place at which a detector looks to the next."""
+_OVERLAP = 0.5
+_TOLD = 0.3
+"""Until an evaluation finds another probability."""
 _GREATEST_SIDE = 512
 _PERCENTILES = (0.5, 99.5)
 _BOUNDS = (1.0, 99.0)
@@ -56,6 +66,8 @@ class TabledPlan:
         Of the split that it was planned on, and the digest of its training cases.
     table
         SHA-256 of the table.
+    most_boxes
+        On one image; 0 where no boxes are learned.
     """
 
     manifest: BundleManifest
@@ -70,6 +82,7 @@ class TabledPlan:
     seed: int
     training: str
     table: str
+    most_boxes: int = 0
 
     @property
     def window(self) -> tuple[int, ...]:
@@ -91,15 +104,21 @@ def planned(
     if asked.fusion is not None and not found.roles.names:
         raise UnfitSetting(f"--fusion {asked.fusion}: the network sees one image of each case: leave it out, or name several --roles")
     single = found.modalities[0] in SINGLE
-    window = _checked(asked.window, single) if asked.window else _window(training, single)
+    if table.boxed and not single:
+        raise UnfitData(
+            f"boxes are learned on single images, and the labels name volumes ({' and '.join(found.modalities)}): draw segments, and train "
+            "recipe segmentation"
+        )
+    most = _MOST_SIDE_BOXED if table.boxed else _MOST_SIDE if single else _MOST_SIDE_3D
+    window = _checked(asked.window, single) if asked.window else _window(training, single, most)
     modality = tuple(found.modalities)
     grey: Transform = ScaleIntensityRangePercentiles(lower=_BOUNDS[0], upper=_BOUNDS[1], b_min=0.0, b_max=1.0, clip=True)
     if modality == ("CT",) and found.hounsfield:
         low, high = (float(round(each)) for each in np.percentile(np.concatenate([one.grey for one in training]), _PERCENTILES))
         grey = ScaleIntensityRange(a_min=low, a_max=max(high, low + 1), b_min=0.0, b_max=1.0, clip=True)
     sized = Resize(size=window, mode="area")
-    answered = () if table.units else table.answered
-    said = table.channels if table.units else [table.channels[at] for at in answered]
+    answered = () if table.units or table.boxed else table.answered
+    said = [table.channels[at] for at in answered] or table.channels
     labels = np.array([one.case.labels for one in training], dtype=np.float64)
     manifest = BundleManifest(
         name=name,
@@ -113,16 +132,17 @@ def planned(
         model=ModelRef(name=name.replace("-", "_"), version=SERVING),
         input="INPUT__0",
         output="OUTPUT__0",
-        channels=len(table.channels),
+        channels=len(table.channels) + (EDGES if table.boxed else 0),
         prepare=(sized, grey) if single else (Orientation(axcodes=AXES), sized, grey),
         inferer=SlidingWindow(roi_size=window, overlap=0.0, mode="constant"),
-        finish=() if table.units else (Activation(softmax=table.exclusive, sigmoid=not table.exclusive),),
+        finish=() if table.units or table.boxed else (Activation(softmax=table.exclusive, sigmoid=not table.exclusive),),
         structures=(),
         answers=tuple(AnswerChannel(channel=at, finding=table.channels[at], present=0.5, absent=0.5) for at in answered),
         numbers=tuple(
             NumberChannel(channel=at, name=code, unit=unit, least=_least(table, at))
             for at, (code, unit) in enumerate(zip(table.channels, table.units, strict=False))
         ),
+        image_detector=_detector(table.channels) if table.boxed else None,
     )
     if found.roles.names:
         # what a role may be called, before the first step
@@ -132,7 +152,7 @@ def planned(
         asked=asked,
         names=tuple(code.meaning for code in table.channels),
         exclusive=table.exclusive,
-        weights=() if table.units else _weights(labels.astype(np.bool_), table.exclusive),
+        weights=() if table.units or table.boxed else _weights(labels.astype(np.bool_), table.exclusive),
         scales=_scales(labels) if table.units else (),
         groups={one.case.name: group for one, group in zip(kept.seen, kept.groups, strict=True)},
         by_patient=kept.by_patient,
@@ -140,6 +160,7 @@ def planned(
         seed=seed,
         training=digest,
         table=table.sha256,
+        most_boxes=max(len(one.boxes) for one in table.lines),
     )
 
 
@@ -149,12 +170,19 @@ def counted(plan: TabledPlan) -> str:
     return f"{cases} of {len(set(plan.groups.values()))} patients" if plan.by_patient else cases
 
 
+def _detector(classes: Sequence[Code]) -> ImageDetector:
+    found = tuple(DetectedClass(channel=at, label=code.meaning, finding=code) for at, code in enumerate(classes))
+    return ImageDetector(stride=_CELL, channels=len(classes), classes=found, overlap=_OVERLAP, told=_TOLD)
+
+
 def told(plan: TabledPlan) -> str:
     """The plan in one line, for people."""
     grey = plan.manifest.prepare[-1]
     values = f"{grey.a_min:g} to {grey.a_max:g} HU" if isinstance(grey, ScaleIntensityRange) else "values by percentiles of each image"
     kinds = "numbers" if plan.scales else f"one of {len(plan.names)} classes" if plan.exclusive else "findings, each yes or no"
     weights = ", ".join(f"{name} × {weight:.2g}" for name, weight in zip(plan.names, plan.weights, strict=False))
+    if plan.most_boxes:
+        kinds, weights = f"boxes of {len(plan.names)} classes, at most {plan.most_boxes} on an image", ", ".join(plan.names)
     if plan.scales:
         each = zip(plan.manifest.numbers, plan.scales, strict=True)
         weights = ", ".join(f"{one.name.meaning} {middle:.4g} ± {spread:.3g} {one.unit.value}" for one, (middle, spread) in each)
@@ -176,7 +204,7 @@ def _together(plan: TabledPlan) -> str:
 
 def write(plan: TabledPlan, run: Path) -> None:
     """Keep the plan in the run's folder."""
-    names = ("names", "exclusive", "weights", "scales", "groups", "by_patient", "own_sides", "seed", "training", "table")
+    names = ("names", "exclusive", "weights", "scales", "groups", "by_patient", "own_sides", "seed", "training", "table", "most_boxes")
     said = {"asked": asdict(plan.asked), **{name: getattr(plan, name) for name in names}}
     save_json(run / PLAN, {**said, "application": json.loads(to_text(plan.manifest))})
 
@@ -209,10 +237,9 @@ def _tupled(said: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
 
 
-def _window(training: Sequence[Seen], single: bool) -> tuple[int, int, int]:
+def _window(training: Sequence[Seen], single: bool, most: int) -> tuple[int, int, int]:
     """The median image's sides, the longest within what a processor can train, in multiples of `STRIDE`."""
     sides = np.median([one.shape for one in training], axis=0)
-    most = _MOST_SIDE if single else _MOST_SIDE_3D
     if not single:
         # as the axes come, whatever their order: each is brought to its own bound
         planes, rows, columns = (int(min(max(round(side / STRIDE) * STRIDE, 2 * STRIDE), most)) for side in sides)

@@ -19,6 +19,7 @@ from inference.imaging.subject import Images, Takes, VolumeSet
 from inference.imaging.subjects import subjects
 from inference.imaging.tags import text
 from inference.imaging.volume import Volume
+from training.data.boxed import MarkedBox, within
 from training.data.cases import Case, LabelledSubject, OwnSide
 from training.data.dicom import LabelledSeries, read_studies
 from training.data.lines import IDENTIFIERS, INSTANCE
@@ -55,6 +56,8 @@ class TabledCase:
         Burned In Annotation (0028,0301) as the header has it.
     side
         Where the data's own split puts it; None where they bring none.
+    boxes, size
+        As of a `LabelledLine`.
     """
 
     name: str
@@ -68,19 +71,27 @@ class TabledCase:
     burned_in: str
     attributes: Mapping[str, str]
     side: OwnSide | None = None
+    boxes: tuple[MarkedBox, ...] = ()
+    size: tuple[int, int] | None = None
+
+    @property
+    def said(self) -> tuple[tuple[float, ...], frozenset[MarkedBox]]:
+        """All that its line says."""
+        return self.labels, frozenset(self.boxes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TabledStudies:
     """What the lines name; `lost` says of lines why they name nothing, `unlabelled` are series of images that no line names, `unsaid` is
-    what nothing says of the images, and is taken for granted. `hounsfield` is whether a CT has its own values. `roles` are those of several
-    series that each case has."""
+    what nothing says of the images, and is taken for granted. `empty` are images that no line names, and that are learned as such without a
+    box. `hounsfield` is whether a CT has its own values. `roles` are those of several series that each case has."""
 
     cases: tuple[TabledCase, ...]
     lost: tuple[str, ...]
     unlabelled: tuple[str, ...]
     left_out: tuple[str, ...]
     unsaid: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
     hounsfield: bool = True
     roles: Roles = ONE
 
@@ -112,9 +123,21 @@ def tabled(folder: Path, table: LabelTable) -> TabledStudies:
         else:
             lost.append(f"line {line.number}: no image here has the {table.identifier} that it names")
     used = {path for case in cases for path in case.files}
+    empty: list[TabledCase] = []
+    if table.rest_is_empty:
+        kinds = {case.modality for case in cases}
+        rest = [(one, path) for one in series if one.modality in kinds for path in one.files if path not in used]
+        empty = [_case(empty_line(table, read_instance(path).sop_instance_uid), one, (path,)) for one, path in rest]
+        used |= {path for _, path in rest}
     unlabelled = tuple(one.uid for one in series if not used.intersection(one.files))
-    made = TabledStudies(cases=tuple(cases), lost=tuple(lost), unlabelled=unlabelled, left_out=found.left_out)
+    names = tuple(case.name for case in empty)
+    made = TabledStudies(cases=(*cases, *empty), lost=tuple(lost), unlabelled=unlabelled, left_out=found.left_out, empty=names)
     return of_one_modality(made, folder, len(table.lines))
+
+
+def empty_line(table: LabelTable, name: str) -> LabelledLine:
+    """What a line would say of an image that none names, where such an image shows nothing."""
+    return LabelledLine(number=0, name=name, instance=name, frame=None, labels=(False,) * len(table.channels))
 
 
 def of_one_modality(found: TabledStudies, folder: Path, lines: int) -> TabledStudies:
@@ -147,6 +170,18 @@ def image_of(case: TabledCase) -> tuple[Images | Volume | VolumeSet, ImageOnGrid
     if (slices := image.grid.shape[0]) < MIN_SLICES:
         raise UnfitData(f"{case.name} has {slices} slices: a volume of fewer than {MIN_SLICES} would not be served either")
     return subject, image
+
+
+def boxes_on(case: TabledCase, image: ImageOnGrid) -> tuple[MarkedBox, ...]:
+    """A case's boxes within its image (1, Y, X), as it is read.
+
+    Raises
+    ------
+    UnfitData
+        One reaches beyond it, or they are of an image of another size.
+    """
+    rows, columns = image.values.shape[-2:]
+    return within(case.boxes, rows, columns, case.size)
 
 
 def of_dicom(name: str, files: Sequence[Path], modality: str, frame: int | None) -> Images | Volume:
@@ -218,8 +253,8 @@ def cases_of(cases: Sequence[TabledCase], patients: Sequence[str], table: LabelT
 
 def _case_of(case: TabledCase, patient: str, stratum: str) -> Case:
     def load() -> LabelledSubject:
-        subject, _ = image_of(case)
-        return LabelledSubject(subject=subject, labels=case.labels, attributes=case.attributes)
+        subject, image = image_of(case)
+        return LabelledSubject(subject=subject, labels=case.labels, boxes=boxes_on(case, image), attributes=case.attributes)
 
     return Case(patient=patient, name=case.name, load=load, stratum=stratum, labels=case.labels, side=case.side)
 
@@ -238,7 +273,7 @@ def _by_instance(series: Sequence[LabelledSeries]) -> dict[str, list[tuple[Label
 
 
 def _case(line: LabelledLine, series: LabelledSeries, files: tuple[Path, ...]) -> TabledCase:
-    name = line.name if len(files) < len(series.files) else series.uid
+    name = line.name if len(files) < len(series.files) or line.instance == line.name else series.uid
     patient = series.patient if series.patient.partition("\\")[0] else ""
     return dicom_case(line, name, files, read_instance(files[0]).header, patient=patient, modality=series.modality)
 
@@ -257,4 +292,6 @@ def dicom_case(line: LabelledLine, name: str, files: tuple[Path, ...], header: D
         labels=line.labels,
         burned_in=text(header, _BURNED_IN).upper(),
         attributes=attributes_of(header),
+        boxes=line.boxes,
+        size=line.size,
     )

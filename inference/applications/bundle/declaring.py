@@ -19,8 +19,9 @@ from inference.applications.bundle.finish import Finishing
 from inference.applications.bundle.importing import Imported, NetworkTensors, converted
 from inference.applications.bundle.inferer import Inferer, SlidingWindow
 from inference.applications.bundle.layouts import MOST_WEIGHTS_BYTES, read_file
-from inference.applications.bundle.manifest import FILE, BundleManifest, Structure, checked_text
+from inference.applications.bundle.manifest import FILE, BundleManifest, checked_text
 from inference.applications.bundle.steps import Resize, Transform
+from inference.applications.bundle.structures import Structure
 from inference.applications.port import Accepts, Licences
 from inference.engines.deriving import derive_config
 from inference.engines.file_import import SUFFIXES, ModelFile, Source, import_weights, next_version

@@ -122,7 +122,7 @@ def detector_from(said: Any) -> Detector:
         anchors=Anchors(scales=scales, shapes=tuple(_shape(each) for each in shapes)),
         selection=Selection(**selection),
         divisible=_shape(given.pop("divisible")),
-        classes=tuple(_class(each) for each in given.pop("classes")),
+        classes=tuple(class_from(each) for each in given.pop("classes")),
         **given,
     )
 
@@ -165,7 +165,11 @@ def detected(
         )
         for name, side_mm in zip(SIDES, sides_mm(box, seen.grid), strict=True):
             measurements.append(Measurement(name=name, value=side_mm, unit=codes.MILLIMETRE, location=label))
-    return Findings(locations=tuple(locations), measurements=tuple(measurements), remarks=tuple(_remarks(detector, len(sure))))
+    return Findings(
+        locations=tuple(locations),
+        measurements=tuple(measurements),
+        remarks=tuple(told_from(detector.told, min(len(sure), TOLD), len(sure))),
+    )
 
 
 def boxes_of(detector: Detector, model: ModelRef, inferer: SlidingWindow, input: str, seen: ImageOnGrid, infer: Infer) -> FoundBoxes:
@@ -310,17 +314,18 @@ def _demand_memory(detector: Detector, padded: Shape, window: Shape) -> None:
         )
 
 
-def _remarks(detector: Detector, sure: int) -> Iterator[Translatable]:
-    least = detector.told
+def told_from(least: float, listed: int, sure: int) -> Iterator[Translatable]:
+    """What is said of boxes: the probability from which on they are told, and how many of those that are so sure are listed."""
     yield say(
         "Marked is what the network gives a probability of {least} or more. The sides of a box are no diameters of what it holds.",
         least=f"{least:g}",
     )
-    if sure > TOLD:
-        yield say("The {most} surest of {sure} boxes are listed.", most=str(TOLD), sure=str(sure))
+    if sure > listed:
+        yield say("The {most} surest of {sure} boxes are listed.", most=str(listed), sure=str(sure))
 
 
-def _class(said: Any) -> DetectedClass:
+def class_from(said: Any) -> DetectedClass:
+    """A class of what JSON holds; KeyError, TypeError or ValueError where it is none."""
     given = dict(said)
     site, laterality = (None if (one := given.pop(key, None)) is None else Code(**one) for key in ("site", "laterality"))
     return DetectedClass(finding=Code(**given.pop("finding")), site=site, laterality=laterality, **given)

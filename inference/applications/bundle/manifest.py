@@ -14,7 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference import codes
-from inference.applications.bundle.answering import AnswerChannel, Decides, NumberChannel, Samples, colours, picture, single_image, stated
+from inference.applications.bundle.answering import (
+    AnswerChannel,
+    Decides,
+    NumberChannel,
+    Samples,
+    colours,
+    picture,
+    single_image,
+    stated,
+)
+from inference.applications.bundle.centres import ImageDetector, boxes_in, findings_of, image_detector_from, located
 from inference.applications.bundle.detecting import Detector, detected, detector_from
 from inference.applications.bundle.errors import BrokenManifest
 from inference.applications.bundle.expecting import expects_from, tupled
@@ -28,6 +38,7 @@ from inference.applications.bundle.nnunet.returning import returned, slab_labels
 from inference.applications.bundle.nouns import made_of, named, said_of
 from inference.applications.bundle.parts import accepts_from, answer_from, measure_from, number_from
 from inference.applications.bundle.steps import STEPS, ImageOnGrid, Transform, source_image
+from inference.applications.bundle.structures import Structure, not_found, segment_of, structure_from
 from inference.applications.bundle.views import in_roles, together
 from inference.applications.manifest import check_manifest
 from inference.applications.measured import measured_outputs
@@ -44,32 +55,18 @@ from inference.applications.port import (
     SegmentOutput,
     Takes,
 )
-from inference.codes import Code
 from inference.engines.calling import refuse_not_finite
 from inference.engines.errors import WrongTensors
-from inference.findings import Explanation, Findings, Measurement, Segment
+from inference.findings import Explanation, Findings, Location, Measurement
 from inference.imaging.judge.expects import Expects
 from inference.imaging.measures.measure import Measure
 from inference.imaging.subject import Image, Images, VolumeSet
 from inference.imaging.volume import Volume
-from inference.translatable import Translatable, labelled, of_the_whole, say
+from inference.translatable import Translatable, say
 
 FILE = "application.json"
 FORM = 1
 MIN_SLICES = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Structure:
-    """One channel of the network as a segment."""
-
-    channel: int
-    label: str
-    type: Code
-    category: Code
-    rgb: tuple[int, int, int]
-    laterality: Code | None = None
-    site: Code | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +100,8 @@ class BundleManifest:
         Of a network that estimates numbers, which has neither: it sees what one that classifies sees, and `finish` is empty.
     detector
         Of a network that finds boxes, which has neither, either: `channels` are its classes, `finish` is empty, `output` its first one.
+    image_detector
+        Of a network that finds boxes on single images, which has none of these either: `channels` are those of its output.
     volumes
         Whether the volume of each structure is measured.
     measures
@@ -142,6 +141,7 @@ class BundleManifest:
     samples: Samples = Samples.GREY
     numbers: tuple[NumberChannel, ...] = ()
     detector: Detector | None = None
+    image_detector: ImageDetector | None = None
     volumes: bool = True
     measures: tuple[Measure, ...] = ()
     roles: tuple[str, ...] = ()
@@ -190,6 +190,7 @@ def to_text(manifest: BundleManifest) -> bytes:
         **({"answers": [asdict(answer) for answer in manifest.answers]} if manifest.answers else {}),
         **({"numbers": [asdict(number) for number in manifest.numbers]} if manifest.numbers else {}),
         **({} if manifest.detector is None else {"detector": asdict(manifest.detector)}),
+        **({} if manifest.image_detector is None else {"image_detector": asdict(manifest.image_detector)}),
         **({"measures": [named(measure) for measure in manifest.measures]} if manifest.measures else {}),
         **({} if manifest.licences == Licences() else {"licences": asdict(manifest.licences)}),
         **({} if manifest.expects == Expects() else {"expects": asdict(manifest.expects)}),
@@ -225,12 +226,15 @@ def from_text(content: bytes, where: str) -> BundleManifest:
         answers = tuple(answer_from(each) for each in said.pop("answers", ()))
         numbers = tuple(number_from(each) for each in said.pop("numbers", ()))
         detector = detector_from(given) if (given := said.pop("detector", None)) else None
-        wrong = "" if answers or numbers or detector else order_problem(finish)
+        of_images = image_detector_from(given) if (given := said.pop("image_detector", None)) else None
+        wrong = "" if answers or numbers or detector or of_images else order_problem(finish)
         accepts = accepts_from(said.pop("accepts"))
         if not {*said.get("optional", ())} <= {*said.get("roles", ())[1:]}:
             raise ValueError("what is optional is one of its roles, and not the first")
-        if accepts.takes is Takes.IMAGES and not (answers or numbers):
-            wrong = "an application without code marks nothing on single images"
+        if accepts.takes is Takes.IMAGES and not (answers or numbers or of_images):
+            wrong = "an application without code marks no masks on single images, and boxes by an image_detector alone"
+        if of_images and (answers or numbers or detector or finish or accepts.takes is not Takes.IMAGES):
+            wrong = "an image_detector finds boxes on single images, and nothing else"
         wrong = wrong or problem(tupled(said.get("explained", [])), answers, finish, accepts.takes is Takes.IMAGES)
         if wrong:
             raise ValueError(wrong)
@@ -247,6 +251,7 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             samples=Samples(said.pop("samples", Samples.GREY)),
             numbers=numbers,
             detector=detector,
+            image_detector=of_images,
             measures=tuple(measure_from(each) for each in said.pop("measures", ())),
             licences=Licences(**said.pop("licences", {})),
             before=_before(said.pop("before", None)),
@@ -270,7 +275,11 @@ def application_of(manifest: BundleManifest) -> Application:
     """The application that a manifest describes."""
 
     def analyse(subject: Volume | VolumeSet | Images, infer: Infer) -> Findings:
-        if isinstance(subject, Images):
+        if isinstance(subject, Images) and manifest.image_detector is not None:
+            of_images = manifest.image_detector
+            seen = [boxes_of_image(manifest, of_images, image, index, infer) for index, image in enumerate(subject.images)]
+            found = findings_of(of_images, seen)
+        elif isinstance(subject, Images):
             # of each image by itself: which of several a reader means is not known here
             those, remarks = _looked_at(manifest, subject)
             each = [_answered(manifest, one, infer, places) for one, places in those]
@@ -305,6 +314,7 @@ def application_of(manifest: BundleManifest) -> Application:
             *(ExplanationOutput(label=method, finding=answer.finding) for method in manifest.explained for answer in manifest.answers),
             *(MeasurementOutput(name=number.name, unit=number.unit) for number in manifest.numbers),
             *(manifest.detector.declared if manifest.detector is not None else ()),
+            *(manifest.image_detector.declared if manifest.image_detector is not None else ()),
         ),
         noun=manifest.noun,
         measures=manifest.measures,
@@ -425,6 +435,15 @@ def _detected(manifest: BundleManifest, detector: Detector, subject: Volume | Vo
     return detected(detector, manifest.model, manifest.inferer, manifest.input, subject, prepared(manifest, subject), infer)
 
 
+def boxes_of_image(manifest: BundleManifest, detector: ImageDetector, image: Image, index: int, infer: Infer) -> list[Location]:
+    """All boxes on one single image, its number among those of its series being `index`, that are as likely as `detector.told`."""
+    seen = prepared(manifest, image)
+    values = seen.values.reshape(-1, *seen.values.shape[-2:])
+    places = tuple(-(-side // detector.stride) for side in values.shape[1:])
+    maps = _channels(manifest, infer, values, places)
+    return located(detector, boxes_in(detector, maps), seen, image.pixels.shape[:2], index)
+
+
 def _answered(manifest: BundleManifest, subject: Seen, infer: Infer, images: tuple[int, ...] = ()) -> Findings:
     """What a network that classifies or estimates says of the whole volume or of several, or of single images: then it has two axes."""
     seen = prepared(manifest, subject).values
@@ -437,41 +456,14 @@ def _answered(manifest: BundleManifest, subject: Seen, infer: Infer, images: tup
     )
 
 
-def _channels(manifest: BundleManifest, infer: Infer, seen: NDArray[np.float32]) -> NDArray[Any]:
-    """What the network gives (K,) for an image or volume (C, …)."""
+def _channels(manifest: BundleManifest, infer: Infer, seen: NDArray[np.float32], places: tuple[int, ...] = ()) -> NDArray[Any]:
+    """What the network gives for an image or volume (C, …): (K,), or (K, …) at its `places`."""
     values = infer(manifest.model, {manifest.input: seen[None]})[manifest.output]
-    if values.shape != (1, manifest.channels) or values.dtype.kind != "f":
-        expected = f"(1, {manifest.channels})"
+    if values.shape != (expected := (1, manifest.channels, *places)) or values.dtype.kind != "f":
         raise WrongTensors(f'model "{manifest.model.name}" gives {values.dtype} of shape {values.shape} for an image, not {expected}')
     refuse_not_finite(manifest.model, values)
     channels: NDArray[Any] = values[0]
     return channels
-
-
-def segment_of(structure: Structure, mask: NDArray[np.bool_]) -> Segment:
-    """A structure where its mask (Z, Y, X) is."""
-    return Segment(
-        label=structure.label,
-        mask=mask,
-        category=structure.category,
-        type=structure.type,
-        rgb=structure.rgb,
-        finding_site=structure.site,
-        laterality=structure.laterality,
-    )
-
-
-def not_found(absent: Sequence[Structure]) -> tuple[Translatable, ...]:
-    """What is said of structures that are not there."""
-    if not absent:
-        return ()
-    named = ", ".join(one.label for one in absent)
-    said = say(
-        "Not found in these images: {labels}.",
-        labels=named,
-        structures=tuple(labelled(one.label, one.type, one.laterality) for one in absent),
-    )
-    return (of_the_whole(said),)
 
 
 def _before_said(before: Coarser) -> dict[str, Any]:
@@ -485,12 +477,3 @@ def _before(said: Any) -> Coarser | None:
     given = dict(said)
     prepare = tuple(made_of(_STEPS, each) for each in given.pop("prepare"))
     return Coarser(model=ModelRef(**given.pop("model")), prepare=prepare, inferer=made_of(_INFERERS, given.pop("inferer")), **given)
-
-
-def structure_from(said: Any) -> Structure:
-    """A structure of what JSON holds; KeyError, TypeError or ValueError where it is none."""
-    given = dict(said)
-    type, category = Code(**given.pop("type")), Code(**given.pop("category"))
-    laterality, site = (None if (one := given.pop(key, None)) is None else Code(**one) for key in ("laterality", "site"))
-    red, green, blue = (int(each) for each in given.pop("rgb"))
-    return Structure(type=type, category=category, laterality=laterality, site=site, rgb=(red, green, blue), **given)

@@ -13,7 +13,7 @@ from inference.applications.bundle.anatomy import ALIASES, STRUCTURES, UNPAIRED,
 from inference.applications.bundle.answering import AnswerChannel
 from inference.applications.bundle.detecting import TOLD, DetectedClass
 from inference.applications.bundle.errors import UncodedStructure
-from inference.applications.bundle.manifest import Structure
+from inference.applications.bundle.structures import Structure
 
 BACKGROUND = frozenset({"background", "bg", "other", "everything else", "unlabeled", "unlabelled"})
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from inference.applications.bundle.manifest import Structure
+from inference.applications.bundle.structures import Structure
 from inference.applications.container.engine import ContainerBounds
 from inference.applications.port import Accepts, Licences
 from inference.codes import Code

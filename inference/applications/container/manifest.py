@@ -11,9 +11,10 @@ from typing import Any
 
 from inference import codes
 from inference.applications.bundle.expecting import expects_from
-from inference.applications.bundle.manifest import DEMONSTRATION, structure_from
+from inference.applications.bundle.manifest import DEMONSTRATION
 from inference.applications.bundle.nouns import named, said_of
 from inference.applications.bundle.parts import accepts_from, measure_from
+from inference.applications.bundle.structures import structure_from
 from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract, ImageFormat, MarkedBy
 from inference.applications.container.engine import ContainerBounds
 from inference.applications.container.errors import BrokenContainerManifest, UnfitContainer

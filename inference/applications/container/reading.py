@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from inference import codes
-from inference.applications.bundle.manifest import Structure, not_found, segment_of
+from inference.applications.bundle.structures import Structure, not_found, segment_of
 from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue
 from inference.applications.container.output import ContainerOutput, number, refuse, said_at
 from inference.codes import Code

@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from inference import codes
-from inference.applications.bundle.manifest import Structure
+from inference.applications.bundle.structures import Structure
 from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract, MarkedBy
 from inference.applications.container.errors import ContainerOutputRefused
 from inference.applications.container.output import read_made

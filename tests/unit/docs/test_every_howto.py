@@ -47,6 +47,7 @@ READ_BY = {
     "storage-commitment.md": _EXECUTED,
     "traces.md": "tests/node/test_traces.py::test_every_step_of_a_study_is_a_span_of_one_trace_and_none_says_whose_it_is",
     "train-a-classifier.md": "tests/training/test_classifier_page.py::test_a_table_becomes_a_served_classifier",
+    "train-a-detector.md": "tests/training/test_detector_page.py::test_a_table_of_boxes_becomes_a_served_detector",
     "train-a-model.md": "tests/training/test_train_page.py::test_the_page_is_followed",
     "train-a-regression.md": "tests/training/test_regression_page.py::test_a_table_becomes_a_served_regression",
     "train-on-several-series.md": "tests/peers/test_classifier_of_roles.py::test_several_series_become_one_answer",

@@ -13,8 +13,9 @@ import pytest
 
 from inference.applications.bundle.finish import Decision, Return
 from inference.applications.bundle.inferer import Whole
-from inference.applications.bundle.manifest import BundleManifest, Structure, to_text
+from inference.applications.bundle.manifest import BundleManifest, to_text
 from inference.applications.bundle.steps import Orientation
+from inference.applications.bundle.structures import Structure
 from inference.applications.container.described import ContainerManifest, ContainerValue, Contract
 from inference.applications.container.manifest import enter
 from inference.applications.port import Accepts, Licences

@@ -15,7 +15,7 @@ from inference.applications.bundle.errors import UnclearBundle, UnfitCheckpoint,
 from inference.applications.bundle.finish import Regions, Return
 from inference.applications.bundle.importing import Imported, application_name, model_name
 from inference.applications.bundle.layouts import MOST_CONFIG_BYTES, MOST_WEIGHTS_BYTES, files_of
-from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, Measured, Structure, checked_text, nothing
+from inference.applications.bundle.manifest import FILE, MIN_SLICES, BundleManifest, Measured, checked_text, nothing
 from inference.applications.bundle.metadata import MODALITIES, role_names
 from inference.applications.bundle.names import structures
 from inference.applications.bundle.nnunet.cascade import Coarser
@@ -25,6 +25,7 @@ from inference.applications.bundle.nnunet.patches import Patches
 from inference.applications.bundle.nnunet.plans import REORIENTED, Labels, Plans, read_labels, read_plans
 from inference.applications.bundle.reading import axcodes
 from inference.applications.bundle.steps import Orientation
+from inference.applications.bundle.structures import Structure
 from inference.applications.port import Accepts, Licences, Takes
 from inference.engines.configtext import config_text
 from inference.engines.extras import demand

@@ -13,11 +13,12 @@ from inference import codes
 from inference.applications.bundle import finish as finishing
 from inference.applications.bundle.errors import TooLittleMemory
 from inference.applications.bundle.finish import Decision, Finishing, Regions, Return, finished, masks_of
-from inference.applications.bundle.manifest import BundleManifest, Structure, masks
+from inference.applications.bundle.manifest import BundleManifest, masks
 from inference.applications.bundle.nnunet.patches import Patches
 from inference.applications.bundle.nnunet.preparing import CropToNonzero, Resample
 from inference.applications.bundle.nnunet.returning import returned, slab_labels
 from inference.applications.bundle.steps import ImageOnGrid, Orientation, Transform, source_image
+from inference.applications.bundle.structures import Structure
 from inference.applications.port import Accepts
 from inference.engines.errors import NotFinite
 from inference.engines.port import ModelRef, Tensors

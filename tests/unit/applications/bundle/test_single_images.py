@@ -87,5 +87,5 @@ def test_colours_and_windows() -> None:
 def test_it_is_its_file() -> None:
     """What stands in application.json is the application again; one that would mark something on single images is none."""
     assert from_text(to_text(MANIFEST), "here") == MANIFEST
-    with pytest.raises(BrokenManifest, match="marks nothing on single images"):
+    with pytest.raises(BrokenManifest, match="marks no masks on single images"):
         from_text(to_text(replace(MANIFEST, answers=())), "here")

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from inference import codes
 from inference.applications.bundle.finish import Activation, Decision, Return
 from inference.applications.bundle.inferer import Whole
-from inference.applications.bundle.manifest import BundleManifest, Structure, masks
+from inference.applications.bundle.manifest import BundleManifest, masks
 from inference.applications.bundle.steps import Spacing
+from inference.applications.bundle.structures import Structure
 from inference.applications.bundle.uncertain import entropies, entropy
 from inference.applications.port import Accepts, ModelRef
 from inference.imaging.volume import SliceSource, Volume
