@@ -5,6 +5,7 @@ The network is a threshold here: blood was drawn bright. What is judged is all t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -327,3 +328,16 @@ def test_masks_go_through_the_window_and_back_unchanged() -> None:
     back = prepared.back(np.where(prepared.onto(labels) > 0, 1.0, -1.0).astype(np.float32)) > 0
     # a grid of even and one of odd sides lie half a pixel apart
     assert np.count_nonzero(back != (labels > 0)) <= 0.05 * np.count_nonzero(labels)
+
+
+def test_an_even_slice_shows_nothing_of_its_neighbours() -> None:
+    """However positions are rounded, from either side, whatever its value: what a millionth of a millionth of a neighbour would be is not
+    made an image."""
+    phases = heart(slices=7, phases=1, middle=3.0, axes=OBLIQUE * (-1, 1, 1))
+    (whole,) = phases.volumes
+    for value, at, shift in product((0, 70), (0, 3, 6), np.linspace(0, 50, 12)):
+        voxels, affine = whole.voxels.copy(), whole.affine.copy()
+        voxels[at] = value
+        affine[:3, 3] += shift * np.array((1.1, -0.7, 0.3))
+        seen = prepare(replace(phases, volumes=(replace(whole, voxels=voxels, affine=affine),))).images[0]
+        assert seen.any(axis=(1, 2)).tolist() == [z != at for z in range(7)]
