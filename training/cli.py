@@ -41,6 +41,7 @@ def train(
     learning_rate: float | None = None,
     seed: int | None = None,
     folds: int | None = None,
+    fold: int | None = None,
     search: int | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["float32", "bf16"] = "float32",
@@ -89,6 +90,9 @@ def train(
         Cross-validate: train so many networks, each of which holds out another part of the patients, evaluate them, and say what they say
         together (RUN/folds.json). Each lies in RUN/fold-1 and so on. Which data do not name patients is said: cases are parted then.
         Recipe prognosis is always judged so (default 5).
+    fold
+        With --folds: this one alone, from 1, so that several run at the same time; without it the same command then says what all say
+        together.
     search
         Run so many trainings with other settings (learning rate, batch; of recipes for data of your own window and augmentation), each in
         RUN/trial-1 and so on, and name the best on the validation patients (RUN/search.json) with the command that trains it again. The
@@ -155,6 +159,8 @@ def train(
         found = recipes.synopses()
         print(json.dumps([asdict(each) for each in found], indent=2) if as_json else "\n".join(map(_said, found)))
         return 0
+    if fold is not None and (folds is None or search is not None):
+        raise UnfitSetting(f"--fold {fold} is one of the trainings of --folds, and goes with that")
     if recipe is None:
         raise UnknownRecipe(f"no recipe is named. There are {', '.join(recipes.names())}")
     from training.compute import Device, Precision
@@ -176,20 +182,20 @@ def train(
     )
     given = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
     if recipes.judged(recipe) is not None:
-        _refuse_others(recipe, asked, {**given, "seed": None, "search": search, "methods": methods})
+        _refuse_others(recipe, asked, {**given, "seed": None, "fold": fold, "search": search, "methods": methods})
         _judged(recipe, data, run, labels, horizon, folds, seed, as_json)
         return 0
     if horizon is not None:
         raise UnfitSetting(f'--horizon: recipe "{recipe}" foretells nothing of a time; recipe prognosis does')
     with ranks(Device(device), Precision(precision), accumulate) as here:
         if methods is not None:
-            _compared(recipe, data, run, asked, given, here, methods, side, minutes, folds, as_json)
+            _compared(recipe, data, run, asked, given, here, methods, side, minutes, folds, fold, as_json)
         elif search is not None:
             _searched(recipe, data, run, asked, given, here, search, folds)
         elif folds is None:
             _trained(recipe, data, run, asked, given, here)
         else:
-            _cross_validated(recipe, data, run, asked, given, here, folds)
+            _cross_validated(recipe, data, run, asked, given, here, folds, fold)
     return 0
 
 
@@ -276,6 +282,7 @@ def _compared(
     side: int,
     minutes: float,
     folds: int | None,
+    only: int | None,
     as_json: bool,
 ) -> None:
     """Run methods on a recipe's data, and say how they compare."""
@@ -297,7 +304,7 @@ def _compared(
         wanted = recipes.begun(name, data, folder, seed, asked, _told, fold)
         return wanted, wanted.sides(data, wanted.schedule.seed if given["seed"] is None else seed), folder
 
-    places = [place(run, None)] if folds is None else [place(folder, fold) for fold, folder in folds_of(folds, run)]
+    places = [place(run, None)] if folds is None else [place(folder, fold) for fold, folder in folds_of(folds, run, only)]
     with steps("comparing") as step:
         found = compared(places, MethodsAsked(names=methods, side=side, pace=pace), here.compute, run, step)
     print(json.dumps(found, indent=2) if as_json else lines(found), end="\n" if as_json else "")
@@ -365,15 +372,16 @@ def _cases(sides: "Split") -> str:
     return digest(sides.train, sides.validation, sides.test)
 
 
-def _cross_validated(name: str, data: Path | None, run: Path, asked: "Asked", given: Mapping[str, Any], here: "Ranks", count: int) -> None:
-    """Train and evaluate every fold, and say what they say together; what was done before is not done again."""
-    from training.checkpoint import save_json
+def _cross_validated(
+    name: str, data: Path | None, run: Path, asked: "Asked", given: Mapping[str, Any], here: "Ranks", count: int, only: int | None
+) -> None:
+    """Train and evaluate every fold, and say what they say together, or `only` one of them; what was done before is not done again."""
     from training.evaluation.record import read
-    from training.folds import TOGETHER, folds, is_evaluated, said, together
+    from training.folds import folds, is_evaluated, keep_together
     from training.progress import steps
 
     evaluations = []
-    for fold, folder in folds(count, run):
+    for fold, folder in folds(count, run, only):
         wanted, sides, _ = _trained(name, data, folder, asked, given, here, fold)
         if not here.first:
             continue
@@ -381,10 +389,8 @@ def _cross_validated(name: str, data: Path | None, run: Path, asked: "Asked", gi
             with steps(f"evaluating fold {fold.number} of {count}") as step:
                 wanted.evaluate(sides, folder, step=step)
         evaluations.append(read(folder))
-    if here.first:
-        found = together(wanted, evaluations)
-        save_json(run / TOGETHER, found)
-        print(said(found), end="")
+    if here.first and only is None:
+        print(keep_together(wanted, evaluations, run), end="")
 
 
 def evaluate(

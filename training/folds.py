@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from training.card import table
+from training.checkpoint import save_json
 from training.data.cases import Fold
 from training.errors import UnfitSetting
 from training.evaluation.figures import kind_of, summary
@@ -22,8 +23,8 @@ TOGETHER = "folds.json"
 """What the folds say together, in the run's folder."""
 
 
-def folds(count: int, run: Path) -> Iterator[tuple[Fold, Path]]:
-    """Every fold, and the folder of its run.
+def folds(count: int, run: Path, only: int | None = None) -> Iterator[tuple[Fold, Path]]:
+    """Every fold, or `only` this one, and the folder of its run.
 
     Raises
     ------
@@ -31,7 +32,9 @@ def folds(count: int, run: Path) -> Iterator[tuple[Fold, Path]]:
     """
     if count < 2:
         raise UnfitSetting(f"--folds {count}: there are two at least; one training that holds out a fifth needs no --folds")
-    for number in range(1, count + 1):
+    if only is not None and not 1 <= only <= count:
+        raise UnfitSetting(f"--fold {only}: of --folds {count} there are 1 to {count}")
+    for number in (only,) if only else range(1, count + 1):
         yield Fold(number=number, count=count), run / f"fold-{number}"
 
 
@@ -71,6 +74,13 @@ def together(recipe: Recipe, evaluations: Sequence[Mapping[str, Any]]) -> dict[s
         "runs": [evaluation["run"] for evaluation in evaluations],
         "each": rows,
     }
+
+
+def keep_together(recipe: Recipe, evaluations: Sequence[Mapping[str, Any]], run: Path) -> str:
+    """Write what the folds say together into the run's folder, and say it, as Markdown."""
+    found = together(recipe, evaluations)
+    save_json(run / TOGETHER, found)
+    return said(found)
 
 
 def said(found: Mapping[str, Any]) -> str:

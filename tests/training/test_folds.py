@@ -49,6 +49,10 @@ def test_what_cannot_be_folded_is_said(tmp_path: Path) -> None:
         split(cases(3), 0, Fold(number=1, count=2))
     with pytest.raises(UnfitSetting, match="--folds 1: there are two at least"):
         cli.train("hippocampus", data=tmp_path, out=tmp_path, folds=1)
+    with pytest.raises(UnfitSetting, match="--fold 4: of --folds 3 there are 1 to 3"):
+        cli.train("hippocampus", data=tmp_path, out=tmp_path, folds=3, fold=4)
+    with pytest.raises(UnfitSetting, match="--fold 2 is one of the trainings of --folds"):
+        cli.train("hippocampus", data=tmp_path, out=tmp_path, fold=2)
     with pytest.raises(UnfitSetting, match='recipe "restore" has data that are laid out or made for their sides'):
         cli.train("restore", data=tmp_path, out=tmp_path, folds=3)
     assert not list(tmp_path.iterdir())

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import MRImageStorage
 
-from inference.applications.left_ventricle.application import LONG_AXIS
-from inference.applications.left_ventricle.preparing import PIXEL_MM
+from inference.applications.left_ventricle.preparing import DISPLAYED, LONG_AXIS, PIXEL_MM
 from inference.imaging.subject import Clock, Phases, Timing
 from inference.imaging.volume import SliceSource, Volume
 from training.data.cases import Case
@@ -123,12 +122,10 @@ def _read(path: Path) -> Pixels:
 
 
 def phases_of(voxels: Pixels, name: str) -> Phases:
-    """Slices (T, Z, Y, X) as a beat that no scanner made, across the long axis of most hearts; UIDs are derived from `name`."""
+    """Slices (T, Z, Y, X) as a beat that no scanner made, across the long axis and as scanners show it; UIDs are derived from `name`."""
     uid = f"2.25.{int.from_bytes(hashlib.sha256(name.encode()).digest()[:15])}"
-    across = np.cross(LONG_AXIS, (0.0, 0.0, 1.0))
-    across /= np.linalg.norm(across)
     affine = np.eye(4)
-    affine[:3, :3] = np.stack([LONG_AXIS * STEP_MM, np.cross(LONG_AXIS, across) * PIXEL_MM, across * PIXEL_MM], axis=1)
+    affine[:3, :3] = np.stack([LONG_AXIS * STEP_MM, *(DISPLAYED * PIXEL_MM)], axis=1)
     volumes = tuple(
         Volume(
             voxels=voxels[phase].astype(np.int16),

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 from inference import codes
 from inference.applications.left_ventricle.cavity import Cavity, cavity
 from inference.applications.left_ventricle.errors import NoBeatingVentricle, NotShortAxis, VentricleCut
-from inference.applications.left_ventricle.preparing import BESIDE, PreparedBeat, prepare
+from inference.applications.left_ventricle.preparing import BESIDE, LONG_AXIS, PreparedBeat, prepare
+from inference.applications.left_ventricle.views import Images, mean_of_views
 from inference.applications.port import Accepts, Application, Clock, Infer, Licences, MeasurementOutput, ModelRef, SegmentOutput, Takes
 from inference.engines.port import SERVING
 from inference.findings import Caution, Findings, Measurement, Segment, in_phase
 from inference.imaging.judge.expects import BodyPart, Expects
 from inference.imaging.subject import Phases
+from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
 
 MODEL = ModelRef(name="left_ventricle_cavity", version=SERVING)
@@ -22,8 +24,6 @@ SLICES_A_CALL = 16
 """At most; a phase has 8 to 15."""
 LABEL = "left ventricle cavity"
 
-LONG_AXIS = np.array((0.62, -0.65, -0.44)) / np.linalg.norm((0.62, -0.65, -0.44))
-"""From the base to the apex, LPS: to the left, to the front and to the feet."""
 MOST_OFF_DEGREES = 45.0
 """Slices whose normal is farther from it are no short axis; planes along the axis lie 90 degrees off, axial, coronal and sagittal ones 49
 to 64. Bounds of hilum: hearts differ by some 15 degrees, and those that lie on the other side of the chest are declined."""
@@ -50,7 +50,7 @@ def analyse(phases: Phases, infer: Infer) -> Findings:
     found = [_cavity(prepared, phase, pixel_mm2, infer) for phase in range(len(phases))]
     volumes_ml = [phases.reference.volume_mm3(one.mask) / 1000 for one in found]
     diastole, systole = int(np.argmax(volumes_ml)), int(np.argmin(volumes_ml))
-    down = bool(phases.reference.affine[:3, 0] @ LONG_AXIS > 0)
+    down = goes_down(phases.reference)
     refuse_no_ventricle(found, volumes_ml, prepared.border, down=down)
     open_base = _reaches_the_end(found[diastole], last=not down)
     largest, smallest = volumes_ml[diastole], volumes_ml[systole]
@@ -82,6 +82,11 @@ def analyse(phases: Phases, infer: Infer) -> Findings:
         remarks=tuple(_which(phases, found, diastole, systole)),
         cautions=(Caution(sentence=OPEN_BASE),) if open_base else (),
     )
+
+
+def goes_down(reference: Volume) -> bool:
+    """Whether slices are counted from the base to the apex."""
+    return bool(reference.affine[:3, 0] @ LONG_AXIS > 0)
 
 
 def refuse_other_views(phases: Phases) -> None:
@@ -143,10 +148,16 @@ def _cavity(prepared: PreparedBeat, phase: int, pixel_mm2: float, infer: Infer) 
     images = prepared.images[phase]
     scores = np.full(images.shape, BESIDE, dtype=np.float32)
     shown = np.flatnonzero(images.any(axis=(1, 2)))
+
+    def marked(some: Images) -> Images:
+        """How likely cavity is, from -1 to 1."""
+        answer = infer(MODEL, {"INPUT__0": some[:, None]})["OUTPUT__0"]
+        likely: Images = np.tanh((answer[:, 1] - answer[:, 0]) / 2)
+        return likely
+
     for start in range(0, len(shown), SLICES_A_CALL):
         some = shown[start : start + SLICES_A_CALL]
-        answer = infer(MODEL, {"INPUT__0": images[some, None]})["OUTPUT__0"]
-        scores[some] = answer[:, 1] - answer[:, 0]
+        scores[some] = mean_of_views(images[some], marked)
     return cavity(prepared.back(scores) > 0, pixel_mm2)
 
 

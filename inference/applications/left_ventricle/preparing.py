@@ -1,6 +1,8 @@
 """Pre-processing: each slice of each phase as the network sees it, and masks back; training and serving both go through here.
 
 Slices are resampled within their own plane, never across planes: they lie 8 to 10 mm apart, and every one of them was drawn by itself.
+However a scanner stored them, they are turned and mirrored in steps of a quarter turn to lie as a short axis is shown: the feet below, the
+right ventricle on the left.
 """
 
 from dataclasses import dataclass
@@ -16,6 +18,11 @@ WINDOW = (128, 128)
 """Rows and columns: 174 mm, around the middle of the images. Of 30 patients every cavity lies in the inner 63 mm of it."""
 PIXEL_MM = 1.36
 """Of the window. The training images do not tell theirs; in their study it was 1.3 to 1.4 mm."""
+LONG_AXIS = np.array((0.62, -0.65, -0.44)) / np.linalg.norm((0.62, -0.65, -0.44))
+"""From the base to the apex, LPS: to the left, to the front and to the feet."""
+_ACROSS = np.cross((0.0, 0.0, 1.0), LONG_AXIS) / np.linalg.norm(np.cross((0.0, 0.0, 1.0), LONG_AXIS))
+DISPLAYED = np.stack([np.cross(LONG_AXIS, _ACROSS), _ACROSS]) * np.array([[-1.0], [1.0]])
+"""Down the rows and across the columns of a short axis as it is shown, LPS: to the feet; to the left and to the back."""
 PERCENTILES = (1.0, 99.9)
 """The upper one leaves the tip of a cavity, of 30 mm², as bright as it is on a slice where nothing else is."""
 
@@ -60,7 +67,7 @@ BESIDE = -1000.0
 
 
 def prepare(phases: Phases, sides: tuple[int, int] = WINDOW) -> PreparedBeat:
-    """Bring every slice of every phase into the window, or, to learn from, into one of other sides."""
+    """Bring every slice of every phase into the window, or, to learn from, into one of other sides; an even slice is 0 everywhere."""
     source = Grid.of(phases.reference)
     window = _window(phases.reference, sides)
     images = np.stack([resample(volume.voxels, source, window, by=Interpolation.LINEAR) for volume in phases.volumes])
@@ -79,11 +86,12 @@ def normalised(images: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _window(volume: Volume, sides: tuple[int, int]) -> Grid:
-    """Every slice's own plane, `PIXEL_MM` a pixel, around its middle."""
+    """Every slice's own plane as it is shown, `PIXEL_MM` a pixel, around its middle."""
     slices, rows, columns = volume.voxels.shape
     affine = volume.affine.copy()
-    for axis in (1, 2):
-        affine[:3, axis] *= PIXEL_MM / np.linalg.norm(affine[:3, axis])
+    stored = [volume.affine[:3, axis] / np.linalg.norm(volume.affine[:3, axis]) * PIXEL_MM for axis in (1, 2)]
+    turned = [(one * sign, other * mirror) for one, other in (stored, stored[::-1]) for sign in (1, -1) for mirror in (1, -1)]
+    affine[:3, 1], affine[:3, 2] = max(turned, key=lambda axes: float(axes[0] @ DISPLAYED[0] + axes[1] @ DISPLAYED[1]))
     middle = volume.affine[:3, 1] * (rows - 1) / 2 + volume.affine[:3, 2] * (columns - 1) / 2
     affine[:3, 3] += middle - affine[:3, 1] * (sides[0] - 1) / 2 - affine[:3, 2] * (sides[1] - 1) / 2
     return Grid(shape=(slices, *sides), affine=affine)
