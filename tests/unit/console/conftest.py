@@ -43,6 +43,11 @@ HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 _TOKEN = re.compile(r'name="form_token" value="([0-9a-f]+)"')
 
 
+def patient_in(text: str) -> tuple[bool, bool]:
+    """Whether the hospital's patient is named, and whether her ID stands there: not among the digits of a time or a UID."""
+    return "Jane" in text, re.search(r"(?<![\d.])4711(?![\d.])", text) is not None
+
+
 @dataclass(slots=True)
 class Browser:
     """One person's browser; `form_token` is what its pages carry."""

@@ -6,7 +6,7 @@ from node.domain.state import DeliveryState, JobState
 from node.observe.audit.message import Message
 from node.records.history import detail_in_words
 from tests.unit.cli.conftest import HEAD, REFUSED, TILTED, Hospital
-from tests.unit.console.conftest import Open
+from tests.unit.console.conftest import Open, patient_in
 from tests.unit.console.test_status import told
 
 __all__ = ["told"]
@@ -18,7 +18,7 @@ def test_the_queue_names_patients_to_those_who_may_see_them(browser: Open, name:
     client = browser(name).client
     for path in ("/queue", "/jobs", "/api/queue", "/api/jobs"):
         text = client.get(path).text
-        assert ("Jane" in text, "4711" in text) == (sees, sees), path
+        assert patient_in(text) == (sees, sees), path
         assert "HLM-6100" in text, path
     line = next(one for one in client.get("/api/jobs").json()["jobs"] if one["state"] == "parked")
     assert line["code"] == "HLM-3017"
