@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydicom import dcmread
 
 from inference.findings import Box
 from training.augment import boxed
@@ -24,6 +25,7 @@ from training.tabled.plan import planned
 from training.tabled.studies import image_of, tabled
 
 from .boxed_radiographs import drawn_on, picture, write_boxed
+from .labelled_radiographs import ROOT, radiograph
 
 COUNT, SIZE = 24, 64
 HEAD = "path,xmin,ymin,xmax,ymax,label\n"
@@ -131,6 +133,7 @@ def test_tables_that_say_no_boxes_are_refused(tmp_path: Path, content: str, said
         ),
         ({"annotations": [{"image_id": 7, "category_id": 1, "bbox": [1, 1, 5, 5], "iscrowd": 1}]}, "is a crowd (iscrowd)"),
         ({"images": [{"id": 7, "file_name": "a.png"}, {"id": 8, "file_name": "a.png"}]}, "two of its images have one file_name"),
+        ({"images": [{"id": 7, "file_name": "a.png"}, {"id": 7, "file_name": "b.png"}]}, "two of its images have one id"),
         ({"images": None}, "is no file of COCO"),
     ],
 )
@@ -196,6 +199,29 @@ def test_what_is_looked_at_before_the_first_step(made: Path, tmp_path: Path) -> 
     assert "lies outside of the image, which has 64 rows and 64 columns" in broken
     (lost,) = told["lines that name no image"]
     assert "no image here has the SOPInstanceUID" in lost
+
+
+def test_what_a_lost_line_may_mean_does_not_show_nothing(tmp_path: Path) -> None:
+    """Two files that are called as a line names one, and two series of the study that a line names: boxes lie on one of them."""
+    for name in ("a/0.png", "b/0.png", "b/1.png", "c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((64, 64), dtype=np.uint8)).save(tmp_path / name)
+    found = filed(tmp_path, read_boxes(table(tmp_path / "t.csv", f"{HEAD}c.png,1,1,9,9,disc\n0,1,1,9,9,disc\n")), "DX")
+    assert found.lost == ("line 3: 0 may be any of 2 files: write its folder",)
+    assert (found.empty, found.unlabelled) == (("b/1.png",), ("a/0.png", "b/0.png"))
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    for number in range(3):
+        radiograph(folder / f"{number}.dcm", picture(number, SIZE), number)
+    twin = dcmread(folder / "1.dcm")
+    twin.SeriesInstanceUID, twin.SOPInstanceUID = (f"{uid}.9" for uid in (twin.SeriesInstanceUID, twin.SOPInstanceUID))
+    twin.file_meta.MediaStorageSOPInstanceUID = twin.SOPInstanceUID
+    twin.save_as(folder / "twin.dcm")
+    lines = "".join(f"{ROOT}.{number},1,1,9,9,disc\n" for number in range(2))
+    named = tabled(folder, read_boxes(table(tmp_path / "s.csv", f"StudyInstanceUID,xmin,ymin,xmax,ymax,label\n{lines}")))
+    assert named.lost == ("line 3: 2 series have the StudyInstanceUID that it names: name each by its own UID",)
+    assert named.empty == (f"{ROOT}.2.1.1",)
+    assert set(named.unlabelled) == {f"{ROOT}.1.1", twin.SeriesInstanceUID}
 
 
 def test_doubles_under_other_boxes_are_left_out(made: Path, tmp_path: Path) -> None:

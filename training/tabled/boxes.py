@@ -180,6 +180,8 @@ def _coco(file: Path) -> list[_BoxedLine]:
             )
             for at, one in enumerate(said["images"], start=1)
         }
+        if len(drawn) < len(said["images"]):
+            raise UnfitData(f"{file}: two of its images have one id: number each once")
         for one in said["annotations"]:
             where = f"{file}, annotation {one.get('id', '')}".rstrip()
             if one["image_id"] not in drawn:

@@ -41,6 +41,7 @@ def filed(folder: Path, table: LabelTable, modality: str | None) -> TabledStudie
     below = FilesBelow(folder)
     cases: list[TabledCase] = []
     lost: list[str] = []
+    doubtful: set[Path] = set()
     first: dict[tuple[Path, int | None], int] = {}
     for line in table.lines:
         try:
@@ -50,13 +51,17 @@ def filed(folder: Path, table: LabelTable, modality: str | None) -> TabledStudie
             cases.append(_case(line, path, said))
         except (UnfitData, InputError) as unfit:
             lost.append(f"line {line.number}: {unfit}")
+            doubtful.update(below.meant(line.name))
     used = {path for case in cases for path in case.files}
     rest = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if is_image(path) and path not in used}
-    empty = [_case(empty_line(table, name), path, said) for name, path in rest.items()] if table.rest_is_empty and cases else []
-    unlabelled = tuple(rest) if not empty else ()
-    names = tuple(case.name for case in empty)
+    blank: dict[str, Path] = {}
+    if table.rest_is_empty and cases:
+        # what a line may mean that was left out shows what that line says, and not nothing
+        blank = {name: path for name, path in rest.items() if doubtful.isdisjoint((path, *path.parents))}
+    empty = [_case(empty_line(table, name), path, said) for name, path in blank.items()]
+    unlabelled = tuple(name for name in rest if name not in blank)
     return of_one_modality(
-        TabledStudies(cases=(*cases, *empty), lost=tuple(lost), unlabelled=unlabelled, left_out=(), empty=names), folder, len(table.lines)
+        TabledStudies(cases=(*cases, *empty), lost=tuple(lost), unlabelled=unlabelled, left_out=(), empty=tuple(blank)), folder, len(table.lines)
     )
 
 
@@ -79,17 +84,25 @@ class FilesBelow:
         path = Path(os.path.normpath(self._folder / name))
         if not path.is_relative_to(self._folder):
             raise UnfitData(f'"{name}" lies outside of {self._folder}: name files below it')
+        meant = self.meant(name)
+        if not meant:
+            raise UnfitData(f"{name} is not in {self._folder}")
+        if len(meant) > 1:
+            where = "its ending" if meant[0].parent == path.parent else "its folder"
+            raise UnfitData(f"{name} may be any of {len(meant)} files: write {where}")
+        return meant[0]
+
+    def meant(self, name: str) -> list[Path]:
+        """Every file or folder that a line may mean."""
+        path = Path(os.path.normpath(self._folder / name))
+        if not name or not path.is_relative_to(self._folder):
+            return []
         # what is too long for a name is not there; Path.exists raises
         if os.path.exists(path):
-            return path
-        meant = [one for one in self._called(path.name) if one.parent == path.parent]
-        where = "its ending"
-        if not meant and path.parent == self._folder:
-            # public sets keep their files in folders that their tables do not name
-            meant, where = self._called(path.name), "its folder"
-        if len(meant) != 1:
-            raise UnfitData(f"{name} is not in {self._folder}" if not meant else f"{name} may be any of {len(meant)} files: write {where}")
-        return meant[0]
+            return [path]
+        beside = [one for one in self._called(path.name) if one.parent == path.parent]
+        # public sets keep their files in folders that their tables do not name
+        return beside or (self._called(path.name) if path.parent == self._folder else [])
 
     def _called(self, name: str) -> list[Path]:
         """Every image with this name, with or without its ending."""

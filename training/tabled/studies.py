@@ -114,19 +114,23 @@ def tabled(folder: Path, table: LabelTable) -> TabledStudies:
     there = _by_instance(series) if table.identifier == INSTANCE else _by_series(series, table.identifier)
     cases: list[TabledCase] = []
     lost: list[str] = []
+    doubtful: set[Path] = set()
     for line in table.lines:
         named = there.get(line.name, [])
         if len(named) == 1:
             cases.append(_case(line, *named[0]))
         elif named:
             lost.append(f"line {line.number}: {len(named)} series have the {table.identifier} that it names: name each by its own UID")
+            doubtful.update(path for _, files in named for path in files)
         else:
             lost.append(f"line {line.number}: no image here has the {table.identifier} that it names")
     used = {path for case in cases for path in case.files}
     empty: list[TabledCase] = []
     if table.rest_is_empty:
         kinds = {case.modality for case in cases}
-        rest = [(one, path) for one in series if one.modality in kinds for path in one.files if path not in used]
+        # what a line may mean that was left out shows what that line says, and not nothing
+        not_blank = used | doubtful
+        rest = [(one, path) for one in series if one.modality in kinds for path in one.files if path not in not_blank]
         empty = [_case(empty_line(table, read_instance(path).sop_instance_uid), one, (path,)) for one, path in rest]
         used |= {path for _, path in rest}
     unlabelled = tuple(one.uid for one in series if not used.intersection(one.files))
