@@ -1,5 +1,6 @@
 """Images of ADNI that the lines of a table name, by image or by subject and day."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,12 +30,19 @@ def of_adni(folder: Path, table: LabelTable, modality: str | None) -> TabledStud
             "folder that the download was unpacked into, or name each image in a column path"
         )
     images = adni_images(folder)
+    # looked up, not searched: tables have a line of every visit of the study, and downloads thousands of images
+    called: dict[str, list[AdniImage]] = {}
+    days: dict[str, list[str]] = {}
+    for one in images:
+        for name in (one.identifier, one.visit):
+            called.setdefault(name, []).append(one)
+        days.setdefault(one.subject, []).append(one.day.isoformat())
     cases: list[TabledCase] = []
     lost: list[str] = []
     first: dict[AdniImage, int] = {}
     for line in table.lines:
         try:
-            image = _meant(line.name, images)
+            image = _meant(line.name, called, days)
             if (before := first.setdefault(image, line.number)) != line.number:
                 raise UnfitData(f"{line.name} is the image that line {before} names, too")
             cases.append(_case(line, image, modality))
@@ -45,16 +53,17 @@ def of_adni(folder: Path, table: LabelTable, modality: str | None) -> TabledStud
     return of_one_modality(found, folder, len(table.lines))
 
 
-def _meant(name: str, images: tuple[AdniImage, ...]) -> AdniImage:
+def _meant(name: str, called: Mapping[str, Sequence[AdniImage]], days: Mapping[str, Sequence[str]]) -> AdniImage:
+    """The one image that is `called` so; `days` are those of each subject."""
     if not name:
         raise UnfitData("it names no image")
-    meant = [one for one in images if name in (one.identifier, one.visit)]
+    meant = called.get(name, ())
     if len(meant) == 1:
         return meant[0]
     if meant:
         raise UnfitData(f"{name} has {', '.join(one.description for one in meant)}: name each in a column {IMAGE_COLUMN}")
-    others = [one.day.isoformat() for one in images if one.subject == name.partition(" ")[0]]
-    raise UnfitData(f"{name} is not here" + (f"; images of this subject are of {', '.join(dict.fromkeys(others))}" if others else ""))
+    others = ", ".join(dict.fromkeys(days.get(name.partition(" ")[0], ())))
+    raise UnfitData(f"{name} is not here" + (f"; images of this subject are of {others}" if others else ""))
 
 
 def _case(line: LabelledLine, image: AdniImage, modality: str | None) -> TabledCase:
