@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -45,6 +45,16 @@ class _Described:
         return text(self.header, _SERIES_DESCRIPTION).strip().casefold()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DescribedFolder:
+    """The series of a folder, looked up by what names them: with a search through all for each line, thousands of studies take minutes."""
+
+    every: Sequence[_Described] = ()
+    of_uid: Mapping[str, Sequence[_Described]] = field(default_factory=dict)
+    of_study: Mapping[str, Sequence[_Described]] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+
 def in_roles(folder: Path, table: LabelTable, modality: str | None, roles: Roles) -> TabledStudies:
     """Find the series of each line: what the columns of the roles name, or, in a table of studies without such columns, the series of each
     study that are described as the roles are called.
@@ -66,7 +76,7 @@ def in_roles(folder: Path, table: LabelTable, modality: str | None, roles: Roles
         raise UnfitData(f"{folder} is no folder")
     folder = Path(os.path.abspath(folder))
     below = FilesBelow(folder)
-    there, left_out = _series_in(folder) if by_header else ((), ())
+    there = _series_in(folder) if by_header else _DescribedFolder()
     cases: list[TabledCase] = []
     lost: list[str] = []
     first: dict[str, int] = {}
@@ -80,10 +90,10 @@ def in_roles(folder: Path, table: LabelTable, modality: str | None, roles: Roles
             lost.append(f"line {line.number}: {unfit}")
     used = {path for case in cases for path in case.files}
     if by_header:
-        unlabelled = tuple(one.series.uid for one in there if not used.intersection(one.series.files))
+        unlabelled = tuple(one.series.uid for one in there.every if not used.intersection(one.series.files))
     else:
         unlabelled = tuple(str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if is_image(path) and path not in used)
-    found = TabledStudies(cases=tuple(cases), lost=tuple(lost), unlabelled=unlabelled, left_out=left_out, roles=checked)
+    found = TabledStudies(cases=tuple(cases), lost=tuple(lost), unlabelled=unlabelled, left_out=there.left_out, roles=checked)
     return of_one_modality(found, folder, len(table.lines))
 
 
@@ -139,15 +149,20 @@ def of_nifti(files: Mapping[str, Path], modality: str) -> VolumeSet:
     return placed_on(role, volume_in(first, modality), dict(others), modality)
 
 
-def _series_in(folder: Path) -> tuple[tuple[_Described, ...], tuple[str, ...]]:
+def _series_in(folder: Path) -> _DescribedFolder:
     found, _ = read_studies(folder)
-    every = (*found.series, *found.unlabelled)
-    return tuple(_Described(series=one, header=read_instance(one.files[0]).header) for one in every), found.left_out
+    every = [_Described(series=one, header=read_instance(one.files[0]).header) for one in (*found.series, *found.unlabelled)]
+    of_uid: dict[str, list[_Described]] = {}
+    of_study: dict[str, list[_Described]] = {}
+    for one in every:
+        of_uid.setdefault(one.series.uid, []).append(one)
+        of_study.setdefault(one.study, []).append(one)
+    return _DescribedFolder(every=every, of_uid=of_uid, of_study=of_study, left_out=found.left_out)
 
 
-def _by_header(line: LabelledLine, roles: Roles, there: Sequence[_Described], table: LabelTable) -> TabledCase:
+def _by_header(line: LabelledLine, roles: Roles, there: _DescribedFolder, table: LabelTable) -> TabledCase:
     study = line.name if table.identifier == STUDY else ""
-    if not table.roles and (views := [one for one in there if one.study == study and one.series.modality in SINGLE]):
+    if not table.roles and (views := [one for one in there.of_study.get(study, ()) if one.series.modality in SINGLE]):
         return _views(line, views, roles)
     meant: dict[str, _Described] = {}
     for role, cell in zip(roles.names, line.series if table.roles else roles.names, strict=True):
@@ -184,11 +199,11 @@ def _views(line: LabelledLine, views: Sequence[_Described], roles: Roles) -> Tab
     return replace(case, subject=partial(of_views, case.files, roles))
 
 
-def _described(cell: str, study: str, there: Sequence[_Described], *, must: bool) -> _Described | None:
+def _described(cell: str, study: str, there: _DescribedFolder, *, must: bool) -> _Described | None:
     """The series that a cell names: by its UID, or by its description among those of a study; None where none is and none must be."""
-    meant = [one for one in there if one.series.uid == cell]
+    meant = there.of_uid.get(cell, ())
     if not meant and study:
-        meant = [one for one in there if one.study == study and one.description == cell.strip().casefold()]
+        meant = [one for one in there.of_study.get(study, ()) if one.description == cell.strip().casefold()]
     if len(meant) > 1:
         raise UnfitData(f'{len(meant)} series of study {study} are called "{cell}": name each by its SeriesInstanceUID')
     if not meant and must:
