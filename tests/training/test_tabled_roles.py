@@ -107,6 +107,13 @@ def test_series_that_are_not_there_are_named(studies: Path, tmp_path: Path) -> N
     )
 
 
+def test_series_are_named_by_uids_alone(studies: Path, tmp_path: Path) -> None:
+    """Those that are made of a UUID have two points alone, and are no files either."""
+    rows = [(*(series_of(number, name) for name in NAMES), "ab"[number % 2]) for number in range(4)]
+    found = in_roles(studies, read_labels(table(tmp_path / "t.csv", (*NAMES, "Finding"), *rows), roles=NAMES), None, BOTH)
+    assert [case.name for case in found.cases] == [row[0] for row in rows]
+
+
 def test_files_in_roles_are_nifti_or_folders_of_dicom(studies: Path, tmp_path: Path) -> None:
     """And patients stand in the table, or in the headers; what is neither is named."""
     for number in range(3):

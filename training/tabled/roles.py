@@ -26,7 +26,8 @@ from training.tabled.labels import LabelledLine, LabelTable
 from training.tabled.studies import SINGLE, TabledCase, TabledStudies, dicom_case, of_one_modality, views_of
 
 _SERIES_DESCRIPTION = 0x0008103E
-_UID = re.compile(r"[0-9]+(\.[0-9]+){3,}")
+_UID = re.compile(r"2\.25\.[0-9]+|[0-9]+(\.[0-9]+){3,}")
+"""Of a UUID (PS3.5 B.2) or of another root: what has fewer points may be a file's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
