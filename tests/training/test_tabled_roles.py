@@ -114,6 +114,25 @@ def test_series_are_named_by_uids_alone(studies: Path, tmp_path: Path) -> None:
     assert [case.name for case in found.cases] == [row[0] for row in rows]
 
 
+def test_a_series_of_another_study_is_told(studies: Path, tmp_path: Path) -> None:
+    """Beside a study, its line contradicts itself; without one, a series that may be missing is left out as in serving, and said."""
+    rows = [(study_of(number), series_of(number, "T1"), series_of((number + 1) % 4, "FLAIR"), "ab"[number % 2]) for number in range(4)]
+    read = read_labels(
+        table(tmp_path / "t.csv", ("StudyInstanceUID", *NAMES, "Finding"), *rows[:1], (study_of(1), "T1", "", "b")), roles=NAMES
+    )
+    assert in_roles(studies, read, None, WITHOUT).lost == (
+        f"line 2: series {series_of(1, 'FLAIR')} is of study {study_of(1)}, and not of {study_of(0)}, which the line names: write the one "
+        "that is meant",
+    )
+    alone = read_labels(table(tmp_path / "s.csv", (*NAMES, "Finding"), *(row[1:] for row in rows)), roles=NAMES)
+    told: list[str] = []
+    with pytest.raises(UnfitData, match="at least 10 of each are needed"):
+        clean(alone, in_roles(studies, alone, None, WITHOUT), told.append)
+    (line,) = [one for one in told[0].splitlines() if one.startswith("series of a role that do not fit")]
+    assert line.split()[8] == "4"
+    assert f"{series_of(0, 'T1')}: FLAIR" in line
+
+
 def test_files_in_roles_are_nifti_or_folders_of_dicom(studies: Path, tmp_path: Path) -> None:
     """And patients stand in the table, or in the headers; what is neither is named."""
     for number in range(3):

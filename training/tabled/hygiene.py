@@ -61,6 +61,8 @@ class Seen:
         Some of its values, of all of its images.
     shape
         Along the network's axes: of a volume to the head, to the back and to the left; of a single image 1, its rows and its columns.
+    unfit
+        Roles whose series its line names, and that is left out.
     """
 
     case: TabledCase
@@ -72,6 +74,7 @@ class Seen:
     grey: NDArray[np.float32]
     shape: Shape
     marked: bool
+    unfit: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +106,7 @@ def see(case: TabledCase, roles: Roles = ONE) -> Seen:
     subject, image = image_of(case)
     boxes_on(case, image)
     values, every = image.values, [image.values]
-    features = described(values)
+    features, of_role = described(values), {}
     if roles.names:
         of_role = values_in_roles(subject, roles)
         every = list(of_role.values())
@@ -124,6 +127,7 @@ def see(case: TabledCase, roles: Roles = ONE) -> Seen:
         grey=np.concatenate([one.ravel()[:: max(1, one.size // _SAMPLED)] for one in every]),
         shape=image.grid.shape if single else reorientation(image.grid, AXES).grid(image.grid).shape,
         marked=case.burned_in == "YES" or (single and shows_text(values)),
+        unfit=tuple(role for role in case.roles if role not in of_role),
     )
 
 
@@ -151,6 +155,9 @@ def clean(table: LabelTable, found: TabledStudies, tell: Callable[[str], None]) 
     try:
         seen, broken = _read(found.cases, found.roles)
         asked.append(Question(what="cases that cannot be read", cases=broken, done="left out"))
+        if found.roles.names:
+            unfit = [f"{one.case.name}: {' and '.join(one.unfit)}" for one in seen if one.unfit]
+            asked.append(Question(what="series of a role that do not fit", cases=unfit, done="left out, as in serving"))
         seen, doubled = _without_doubles(seen, asked)
         groups, by_patient = _grouped(seen, doubled, asked)
         seen, groups = _without_leaks(seen, groups, asked)

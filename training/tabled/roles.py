@@ -180,6 +180,7 @@ def _by_header(line: LabelledLine, roles: Roles, there: _DescribedFolder, table:
         patient=line.patient or (reference.series.patient if reference.series.patient.partition("\\")[0] else ""),
         modality=_one({one.series.modality for one in meant.values()}),
     )
+    case = replace(case, roles=tuple(meant))
     if case.modality in SINGLE:
         # which of them shows what, headers say, here as where they are served
         return replace(case, subject=partial(of_views, case.files, roles))
@@ -203,6 +204,8 @@ def _views(line: LabelledLine, views: Sequence[_Described], roles: Roles) -> Tab
 def _described(cell: str, study: str, there: _DescribedFolder, *, must: bool) -> _Described | None:
     """The series that a cell names: by its UID, or by its description among those of a study; None where none is and none must be."""
     meant = there.of_uid.get(cell, ())
+    if study and (others := [one.study for one in meant if one.study != study]):
+        raise UnfitData(f"series {cell} is of study {others[0]}, and not of {study}, which the line names: write the one that is meant")
     if not meant and study:
         meant = [one for one in there.of_study.get(study, ()) if one.description == cell.strip().casefold()]
     if len(meant) > 1:
@@ -247,7 +250,7 @@ def _by_file(line: LabelledLine, roles: Roles, below: FilesBelow, modality: str 
         patient=line.patient or (named if named.partition("\\")[0] else ""),
         modality=_one({each.modality for each in headers.values()}),
     )
-    return replace(case, subject=partial(of_series, files, roles))
+    return replace(case, roles=tuple(files), subject=partial(of_series, files, roles))
 
 
 def _complete(meant: Mapping[str, object], roles: Roles) -> None:

@@ -58,6 +58,8 @@ class TabledCase:
         Where the data's own split puts it; None where they bring none.
     boxes, size
         As of a `LabelledLine`.
+    roles
+        Those whose series its line names; one may be left out as it is read.
     """
 
     name: str
@@ -73,6 +75,7 @@ class TabledCase:
     side: OwnSide | None = None
     boxes: tuple[MarkedBox, ...] = ()
     size: tuple[int, int] | None = None
+    roles: tuple[str, ...] = ()
 
     @property
     def said(self) -> tuple[tuple[float, ...], frozenset[MarkedBox]]:
