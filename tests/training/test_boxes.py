@@ -21,6 +21,7 @@ from training.tabled.blobs import tuned
 from training.tabled.boxes import read_boxes
 from training.tabled.files import filed
 from training.tabled.hygiene import Clean, Question, clean, see
+from training.tabled.labels import read_labels
 from training.tabled.plan import planned
 from training.tabled.studies import image_of, tabled
 
@@ -86,6 +87,14 @@ def test_three_layouts_say_the_same(tmp_path: Path) -> None:
     assert [one.lines[0].size for one in found] == [None, None, (48, 64), (48, 64)]
     (only,) = {one.labels for one in read_boxes(corners, ["ring"]).lines if one.boxes}
     assert only == (True,)
+
+
+def test_a_column_that_numbers_lines_names_no_patient(tmp_path: Path) -> None:
+    """Statistics programs write it first, without a name: two boxes of one image are no two patients', nor is each image one's."""
+    drawn = read_boxes(table(tmp_path / "b.csv", f",{HEAD}0,a.png,1,1,9,9,disc\n1,a.png,20,20,29,29,disc\n"))
+    assert [(line.name, line.patient, len(line.boxes)) for line in drawn.lines] == [("a.png", "", 2)]
+    labelled = read_labels(table(tmp_path / "l.csv", ",path,Finding\n0,a.png,disc\n1,b.png,ring\n"))
+    assert [line.patient for line in labelled.lines] == ["", ""]
 
 
 @pytest.mark.parametrize(

@@ -399,8 +399,8 @@ def channels_of(file: Path, names: Sequence[str]) -> tuple[Code, ...]:
 
 
 def cell_of(row: Mapping[str, str | None], column: str) -> str:
-    """ "" where it is empty, or the column is not there."""
-    return (row.get(column) or "").strip()
+    """ "" where it is empty, or the column is not there; the one without a name numbers lines, as statistics programs do, and is none."""
+    return (row.get(column) or "").strip() if column else ""
 
 
 def _visit(row: Mapping[str, str | None]) -> str:
