@@ -159,7 +159,8 @@ def test_files_of_coco_that_are_none_are_refused(tmp_path: Path, changed: dict[s
 
 
 def test_folders_of_voc_that_are_none_are_refused(tmp_path: Path) -> None:
-    """No file, another file, two of one image."""
+    """No file but what another system left, another file, two of one image."""
+    (tmp_path / "._a.xml").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
     with pytest.raises(UnfitData, match=r"has no \.xml"):
         read_boxes(tmp_path)
     table(tmp_path / "a.xml", "<dataset/>")
@@ -212,7 +213,7 @@ def test_what_is_looked_at_before_the_first_step(made: Path, tmp_path: Path) -> 
 
 def test_what_a_lost_line_may_mean_does_not_show_nothing(tmp_path: Path) -> None:
     """Two files that are called as a line names one, and two series of the study that a line names: boxes lie on one of them."""
-    for name in ("a/0.png", "b/0.png", "b/1.png", "c.png"):
+    for name in ("a/0.png", "b/0.png", "b/1.png", "c.png", "._c.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(np.zeros((64, 64), dtype=np.uint8)).save(tmp_path / name)
     found = filed(tmp_path, read_boxes(table(tmp_path / "t.csv", f"{HEAD}c.png,1,1,9,9,disc\n0,1,1,9,9,disc\n")), "DX")

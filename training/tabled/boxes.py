@@ -201,7 +201,8 @@ def _coco(file: Path) -> list[_BoxedLine]:
 def _voc(folder: Path) -> tuple[list[_BoxedLine], str]:
     digest = hashlib.sha256()
     drawn: dict[str, _BoxedLine] = {}
-    for number, file in enumerate(sorted(folder.rglob("*.xml")), start=1):
+    # what begins with a point another system left there
+    for number, file in enumerate(sorted(folder.rglob("[!.]*.xml")), start=1):
         try:
             content = file.read_bytes()
             root = ElementTree.fromstring(content)

@@ -53,7 +53,7 @@ def filed(folder: Path, table: LabelTable, modality: str | None) -> TabledStudie
             lost.append(f"line {line.number}: {unfit}")
             doubtful.update(below.meant(line.name))
     used = {path for case in cases for path in case.files}
-    rest = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if is_image(path) and path not in used}
+    rest = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("[!.]*")) if is_image(path) and path not in used}
     blank: dict[str, Path] = {}
     if table.rest_is_empty and cases:
         # what a line may mean that was left out shows what that line says, and not nothing
