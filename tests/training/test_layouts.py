@@ -232,7 +232,7 @@ def test_dicom_studies_have_no_roles_to_choose_from(tmp_path: Path) -> None:
     ("path", "content", "said"),
     [
         ("annotations/instances.json", json.dumps({"images": [], "annotations": [], "categories": []}), "COCO has it (annotations/"),
-        ("VOC/Annotations/1.xml", "<annotation><object/></annotation>", "Pascal VOC has it (VOC/Annotations/1.xml)"),
+        ("VOC/Annotations/1.xml", "<annotation><object/></annotation>", "Recipe detection learns the boxes, `--labels` with the folder of"),
         ("annotations.csv", "seriesuid,coordX,coordY,coordZ,diameter_mm\n", "LUNA16 has it (annotations.csv)"),
         ("158/158.xml", '<LidcReadMessage xmlns="http://www.nih.gov"/>', "LIDC-IDRI has it (158/158.xml)"),
         ("subset0/1.mhd", "ObjectType = Image\n", "MetaImage files (subset0/1.mhd)"),

@@ -120,10 +120,8 @@ def test_a_series_of_another_study_is_told(studies: Path, tmp_path: Path) -> Non
     read = read_labels(
         table(tmp_path / "t.csv", ("StudyInstanceUID", *NAMES, "Finding"), *rows[:1], (study_of(1), "T1", "", "b")), roles=NAMES
     )
-    assert in_roles(studies, read, None, WITHOUT).lost == (
-        f"line 2: series {series_of(1, 'FLAIR')} is of study {study_of(1)}, and not of {study_of(0)}, which the line names: write the one "
-        "that is meant",
-    )
+    (lost,) = in_roles(studies, read, None, WITHOUT).lost
+    assert lost.startswith(f"line 2: series {series_of(1, 'FLAIR')} is of study {study_of(1)}, and not of {study_of(0)}, which the line")
     alone = read_labels(table(tmp_path / "s.csv", (*NAMES, "Finding"), *(row[1:] for row in rows)), roles=NAMES)
     told: list[str] = []
     with pytest.raises(UnfitData, match="at least 10 of each are needed"):

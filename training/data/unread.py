@@ -1,10 +1,10 @@
-"""Layouts that are known and not read: a folder in one of them is refused by its name, with the way that there is."""
+"""Layouts that are known and hold no outlines that are read: a folder in one of them is refused by its name, with the way that there is."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 
-_BOXES = "boxes and polygons of single images are not learned here; a table that says of each file which findings it shows is (`--labels`)"
+_BOXES = "boxes and polygons of single images are no masks. Recipe detection learns the boxes"
 _HEAD = 4096
 
 
@@ -58,9 +58,9 @@ def _head(path: Path) -> str:
 
 
 _KNOWN: tuple[tuple[Callable[[Path], Path | None], str], ...] = (
-    (_coco, f"COCO has it ({{}}): {_BOXES}"),
-    (_voc, f"Pascal VOC has it ({{}}): {_BOXES}"),
-    (_yolo, f"YOLO has it ({{}}): {_BOXES}"),
+    (_coco, f"COCO has it ({{}}): {_BOXES}, `--labels` with this file"),
+    (_voc, f"Pascal VOC has it ({{}}): {_BOXES}, `--labels` with the folder of this file"),
+    (_yolo, f"YOLO has it ({{}}): {_BOXES} of a table (`--labels`), in pixels, and here are shares of the image"),
     (
         _luna16,
         "LUNA16 has it ({}): places and diameters of nodules are no outlines. Recipe lung-nodule finds nodules, and is judged on such",

@@ -60,9 +60,8 @@ def filed(folder: Path, table: LabelTable, modality: str | None) -> TabledStudie
         blank = {name: path for name, path in rest.items() if doubtful.isdisjoint((path, *path.parents))}
     empty = [_case(empty_line(table, name), path, said) for name, path in blank.items()]
     unlabelled = tuple(name for name in rest if name not in blank)
-    return of_one_modality(
-        TabledStudies(cases=(*cases, *empty), lost=tuple(lost), unlabelled=unlabelled, left_out=(), empty=tuple(blank)), folder, len(table.lines)
-    )
+    found = TabledStudies(cases=(*cases, *empty), lost=tuple(lost), unlabelled=unlabelled, left_out=(), empty=tuple(blank))
+    return of_one_modality(found, folder, len(table.lines))
 
 
 class FilesBelow:
