@@ -87,6 +87,20 @@ def test_roles_are_descriptions_where_no_column_is_called_so(studies: Path, tmp_
     assert found.lost == ("line 6: it has no FLAIR, and --optional does not name what may be missing",)
 
 
+def test_a_radiograph_in_a_study_of_volumes_is_no_view(tmp_path: Path) -> None:
+    """Roles that its volumes are called by are series, whatever else was taken in the same study."""
+    for number in range(2):
+        write_study(tmp_path, number, NAMES)
+        radiograph(tmp_path / f"{number}.dcm", spotted(number, True), number)
+        film = dcmread(tmp_path / f"{number}.dcm")
+        film.StudyInstanceUID, film.PatientID = study_of(number), f"P-{number}"
+        film.save_as(tmp_path / f"{number}.dcm")
+    rows = [(study_of(number), "ab"[number]) for number in range(2)]
+    read = read_labels(table(tmp_path / "t.csv", ("StudyInstanceUID", "Finding"), *rows), roles=NAMES)
+    found = in_roles(tmp_path, read, None, BOTH)
+    assert [(case.name, case.modality) for case in found.cases] == [(series_of(number, "T1"), "MR") for number in range(2)]
+
+
 def test_series_that_are_not_there_are_named(studies: Path, tmp_path: Path) -> None:
     """A UID that is not here; a description that no series of the study has; a case that two lines name; a role that has to be there."""
     rows = [

@@ -106,7 +106,8 @@ def see(case: TabledCase, roles: Roles = ONE) -> Seen:
     subject, image = image_of(case)
     boxes_on(case, image)
     values, every = image.values, [image.values]
-    features, of_role = described(values), {}
+    features = described(values)
+    of_role: Mapping[str, NDArray[np.float32]] = {}
     if roles.names:
         of_role = values_in_roles(subject, roles)
         every = list(of_role.values())

@@ -163,7 +163,7 @@ def _series_in(folder: Path) -> _DescribedFolder:
 
 def _by_header(line: LabelledLine, roles: Roles, there: _DescribedFolder, table: LabelTable) -> TabledCase:
     study = line.name if table.identifier == STUDY else ""
-    if not table.roles and (views := [one for one in there.of_study.get(study, ()) if one.series.modality in SINGLE]):
+    if not table.roles and (views := _views_of(there.of_study.get(study, ()), roles)):
         return _views(line, views, roles)
     meant: dict[str, _Described] = {}
     for role, cell in zip(roles.names, line.series if table.roles else roles.names, strict=True):
@@ -185,6 +185,13 @@ def _by_header(line: LabelledLine, roles: Roles, there: _DescribedFolder, table:
         # which of them shows what, headers say, here as where they are served
         return replace(case, subject=partial(of_views, case.files, roles))
     return replace(case, subject=partial(of_series, {role: one.series.files for role, one in meant.items()}, roles))
+
+
+def _views_of(study: Sequence[_Described], roles: Roles) -> list[_Described]:
+    """The series of single images of a study, in which the roles are views; none where volumes are described as the roles are called."""
+    called = {role.strip().casefold() for role in roles.names}
+    views = [one for one in study if one.series.modality in SINGLE]
+    return [] if any(one.description in called for one in study if one.series.modality not in SINGLE) else views
 
 
 def _views(line: LabelledLine, views: Sequence[_Described], roles: Roles) -> TabledCase:
