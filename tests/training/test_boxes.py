@@ -313,6 +313,8 @@ def test_told_is_where_f1_is_best() -> None:
     assert chosen_from([JudgedImage(patient="P", found=(sure(0.3, 50, 50, 60, 60),), true=TRUE)], 1) == 0.5
     low = JudgedImage(patient="P", found=(sure(0.2, 0, 0, 10, 10), sure(0.16, 20, 20, 30, 30)), true=TRUE)
     assert chosen_from([low], 1) == pytest.approx(0.09)
+    certain = JudgedImage(patient="P", found=(sure(0.9999, 0, 0, 10, 10), sure(0.9998, 50, 50, 60, 60)), true=TRUE[:1])
+    assert 0.9998 < chosen_from([certain], 1) <= 0.9999
 
 
 def test_blobs_find_bright_discs() -> None:

@@ -151,7 +151,10 @@ def chosen_from(images: Sequence[JudgedImage], classes: int) -> float:
     best = int(np.argmax(2 * hits / (np.arange(1, len(hits) + 1) + there)))
     # between this box and the next one, as far as there is one: on the edge, rounding would decide
     after = found[best + 1, 0] if best + 1 < len(found) else LEAST
-    return float(round((found[best, 0] + after) / 2, 3))
+    middle = float(found[best, 0] + after) / 2
+    short = round(middle, 3)
+    # of a network that is all but certain three digits are 1, from which on nothing is told
+    return short if after <= short <= found[best, 0] else middle
 
 
 def reliability(images: Sequence[JudgedImage], classes: int) -> list[dict[str, Any]]:
