@@ -16,7 +16,7 @@ def together(
     has to know of others.
 
     An image shows a role whose words all stand in its `view`. Where no role says a side, the views of each side are looked at by
-    themselves.
+    themselves; images that say none are of the one side that the others say (of a chest a lateral view often says one, the frontal none).
 
     Raises
     ------
@@ -24,9 +24,11 @@ def together(
         Of no side every role that has to be there is shown, each by one image.
     """
     sided = any(_words(role) & _SIDES for role in roles)
+    sides = {image.laterality for image in images.images if image.laterality}
+    unsaid = sides.pop() if len(sides) == 1 else ""
     groups: dict[str, list[int]] = {}
     for place, image in enumerate(images.images):
-        groups.setdefault("" if sided else image.laterality, []).append(place)
+        groups.setdefault("" if sided else image.laterality or unsaid, []).append(place)
     found: list[Mapping[str, int]] = []
     said: list[Translatable] = []
     unfit: list[str] = []

@@ -54,6 +54,16 @@ def test_a_view_that_may_be_missing_is_told_and_a_side_that_lacks_another_is_lef
     ]
 
 
+def test_images_that_say_no_side_are_of_the_one_that_the_others_say() -> None:
+    """A chest's lateral view with a side beside a frontal one without are of one examination; beside two sides they are of neither."""
+    found, said = together(("PA", "LL"), ("LL",), images("PA", "L LL"))
+    assert [dict(one) for one in found] == [{"PA": 0, "LL": 1}]
+    assert said == ()
+    found, said = together(("CC", "MLO"), (), images("L CC", "R CC", "L MLO", "MLO"))
+    assert [dict(one) for one in found] == [{"CC": 0, "MLO": 2}]
+    assert [str(one) for one in said] == ["Some of the images were not looked at: none shows CC; none shows R MLO."]
+
+
 @pytest.mark.parametrize(
     ("views", "said"),
     [
