@@ -196,13 +196,20 @@ class PeerAway(DeliveryError):
 
 
 class PeerRejected(DeliveryError):
-    """The peer rejects the association."""
+    """The peer rejects the association.
+
+    `unexplained`: for good, and without a reason.
+    """
 
     code = "HLM-6002"
     remedy = (
         "Call it by an AE title that it knows (`--calling`; the node's own is `ae_title`), or let its administrator enter this one, with "
         "the address that it is called from."
     )
+
+    def __init__(self, said: str, *, unexplained: bool = False) -> None:
+        super().__init__(said)
+        self.unexplained = unexplained
 
 
 class CalledTitleUnknown(PeerRejected):

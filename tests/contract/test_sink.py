@@ -226,6 +226,37 @@ def test_a_peer_that_breaks_off_at_a_sop_class_that_it_does_not_know(how: str) -
     assert {one.sop_class_uid for one in taken} == {SegmentationStorage, SecondaryCaptureImageStorage}
 
 
+def test_a_peer_that_rejects_what_it_would_take_nothing_of_takes_no_such_objects(tmp_path: Path) -> None:
+    """As programs made with DCMTK do (dcmrecv): masks, which go first and by themselves, are said not to be taken, and the rest goes. One
+    that rejects whatever is asked, as a stranger is, has said nothing of SOP classes."""
+    knows = {SecondaryCaptureImageStorage, Comprehensive3DSRStorage, Verification}
+
+    def requested(event: Any) -> None:
+        proposed = {str(one.abstract_syntax) for one in event.assoc.requestor.primitive.presentation_context_definition_list}
+        if proposed.isdisjoint(knows):
+            event.assoc.acse.send_reject(0x01, 0x01, 0x01)
+            event.assoc.kill()
+
+    ae = AE(ae_title="ARCHIVE")
+    for uid in knows:
+        ae.add_supported_context(uid)
+    handlers = [(evt.EVT_REQUESTED, requested), (evt.EVT_C_STORE, lambda event: 0x0000)]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    mask, *others = parcels(tmp_path, "seg", "sr", "sc")
+    try:
+        sink = dimse_sink(int(server.socket.getsockname()[1]))
+        (refused,), rest = sink.send([mask]), sink.send(others)
+        knows.clear()
+        with pytest.raises(DeliveryError) as caught:
+            sink.send([mask])
+    finally:
+        server.shutdown()
+    assert (refused.refused, refused.not_taken, refused.status) == (True, True, 0x0122)
+    assert "rejects the association for good: no reason given" in refused.detail
+    assert all(one.accepted for one in rest)
+    assert caught.value.retry
+
+
 def test_asking_a_peer_that_is_away_is_a_delivery_error() -> None:
     """Nobody there has said no."""
     gone = Archive()

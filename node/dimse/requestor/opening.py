@@ -37,6 +37,8 @@ _REASONS: Final = {
 }
 """Source and diagnostic of an A-ASSOCIATE-RJ (PS3.8 table 9-21)."""
 _ONLY_FOR_NOW: Final = 2
+_UNTOLD: Final = (1, 1)
+"""Of the application: what the protocol machine rejects without a reason, it rejects for who asks."""
 _OWN_ERRORS: Final = {(1, 7): CalledTitleUnknown}
 """Those that another person mends than the others."""
 _OTHERS: Final = ((b"HTTP", "a web server"), (b"SSH-", "an SSH server"), (b"\x15\x03", "TLS"), (b"220 ", "a mail or FTP server"))
@@ -138,11 +140,12 @@ def _agreed(connection: PduConnection, asked: bytes, contexts: Sequence[Context]
         if said.kind == PduType.ASSOCIATE_AC:
             return accepted(said.body, contexts)
         if said.kind == PduType.ASSOCIATE_RJ:
-            result, source, reason = pdu.reject(said.body)
-            words = _REASONS.get((source, reason), f"source {source}, reason {reason}")
+            result, source, diagnostic = pdu.reject(said.body)
+            words = _REASONS.get((source, diagnostic), f"source {source}, reason {diagnostic}")
             how = "for now" if result == _ONLY_FOR_NOW else "for good"
-            error = _OWN_ERRORS.get((source, reason), PeerRejected)
-            raise error(f"{peer.who} rejects the association {how}: {words}")
+            error = _OWN_ERRORS.get((source, diagnostic), PeerRejected)
+            unexplained = (source, diagnostic) == _UNTOLD and result != _ONLY_FOR_NOW
+            raise error(f"{peer.who} rejects the association {how}: {words}", unexplained=unexplained)
     except Malformed as malformed:
         last_word(connection, pdu.pack_abort(AbortSource.PROVIDER, malformed.reason))
         raise PeerAway(f"{peer.who} answers a request for an association with {malformed}") from malformed

@@ -171,8 +171,9 @@ class PeerRequestor:
         """C-STORE of Part 10 files, in order; one status each, told to `on_status` as it comes.
 
         A data set goes out as it lies in the file where the peer takes its transfer syntax, else uncompressed. A file that is none has
-        the status None, and so have those that were not reached when the association ended; what no context was accepted for
-        has 0x0122, SOP class not supported. `unknown` is said of the one that went out whole and was not answered.
+        the status None, and so have those that were not reached when the association ended; what no context was accepted for, and what
+        the peer rejects an association for without a reason, and accepts one for Verification, has 0x0122, SOP class not supported.
+        `unknown` is said of the one that went out whole and was not answered.
 
         Raises
         ------
@@ -199,12 +200,24 @@ class PeerRequestor:
                 told.leave(pending, SOP_CLASS_NOT_SUPPORTED, f"not sent: {none_accepted}")
                 return
             except DeliveryError as away:
+                if isinstance(away, PeerRejected) and away.unexplained and self._takes_none(contexts):
+                    told.leave(pending, SOP_CLASS_NOT_SUPPORTED, f"not sent: {away}")
+                    return
                 if not told.any_sent:
                     raise
                 told.leave(pending, None, f"not sent: {away}")
                 return
             pending = StoreBatch(association, self._who, pending, told).send(stood_idle=stood_idle)
             self._standing.give(association)
+
+    def _takes_none(self, contexts: Sequence[Context]) -> bool:
+        """Whether a peer that rejects an association for these alone accepts one for Verification too, and none of these in it: some reject
+        what they would take nothing of (PS3.8 9.3.4 lets them)."""
+        try:
+            with self._association([VERIFICATION, *contexts][:MOST_CONTEXTS]) as association:
+                return association.contexts.keys().isdisjoint(contexts)
+        except DeliveryError:
+            return False
 
     def count(self, study_instance_uid: str, series_instance_uid: str | None) -> int | None:
         """How many instances of a study or series the peer has; None when it cannot say or knows none.
