@@ -21,11 +21,24 @@ from node.flow.lease import LeaseLost
 from node.journal.journal import Journal
 from node.observe import metrics
 from node.observe.events import event
-from node.results.selection import MISREAD, LeftOut, Selection, form_of, has_forms, is_bound, is_misread, made_in, preferred, select
+from node.results.selection import (
+    MISREAD,
+    NOT_TAKEN,
+    LeftOut,
+    Selection,
+    form_of,
+    has_forms,
+    is_bound,
+    is_misread,
+    made_in,
+    preferred,
+    select,
+)
 from node.sinks.port import Parcel, Receipt, Sink
 
 _Answers = list[tuple[ResultObject, Receipt]]
 _MOST_TOLD = 5
+_NOT_MADE = "was not made of this job"
 
 
 class SinkBusy(DeliveryError):
@@ -171,9 +184,9 @@ class Forms:
         return ""
 
     def _never_made(self) -> str:
-        wanted = self._profile.form if self.masks(Form.BINARY) else Form.NO_MASKS
+        wanted, there = (self._profile.form, self._made) if self.masks(Form.BINARY) else (Form.NO_MASKS, self._forms)
         # FRACTIONAL is made where it is needed alone: where it was not, BINARY is what the profile asks for
-        return f"{wanted}: was not made of this job" if wanted not in (None, Form.FRACTIONAL, *self._made) else ""
+        return f"{wanted}: {_NOT_MADE}" if wanted not in (Form.FRACTIONAL, *there) else ""
 
 
 class DeliveryAttempt:
@@ -202,10 +215,14 @@ class DeliveryAttempt:
         with self._blobs.hold():
             form, answers = self._masks(objects, pending)
             selection = select(self._profile, objects, form)
-            rest = [one for one in selection.sent if one.id in pending and one not in [mask for mask, _ in answers]]
-            if form is not Form.NO_MASKS and not all(receipt.accepted for _, receipt in answers) and not self._does_without(answers):
-                # reports and narratives follow their masks: where these never come, a viewer looks for what is not there
-                rest = [one for one in rest if not is_bound(one)]
+            answered = {mask.id for mask, _ in answers}
+            rest = [one for one in selection.sent if one.id in pending and one.id not in answered]
+            if form is not Form.NO_MASKS and not all(receipt.accepted for _, receipt in answers):
+                if self._does_without(answers):
+                    self._settle(FormChoice(form=form, why=f"{Form.NO_MASKS}: {_NOT_MADE}"))
+                else:
+                    # reports and narratives follow their masks: where these never come, a viewer looks for what is not there
+                    rest = [one for one in rest if not is_bound(one)]
             answers += self._send(rest)
         self._finish(selection, answers, objects, pending)
         return len(answers)
@@ -262,11 +279,13 @@ class DeliveryAttempt:
     def _finish(self, selection: Selection, answers: _Answers, objects: Sequence[ResultObject], pending: Collection[int]) -> None:
         """Judge the answers; where all is well, give receipts for what was left out, which are the last thing that is written."""
         sink, untaken = self._delivery.sink, []
+        answered = {one.id for one, _ in answers}
         if self._profile.not_taken is NotTaken.LEAVE_OUT:
             untaken = [LeftOut(one=one, why=receipt.detail) for one, receipt in answers if receipt.not_taken]
+            unanswered = [gone for gone in selection.left_out if gone.one.id in pending and gone.one.id not in answered]
+            untaken += [gone for gone in unanswered if _was_not_taken(gone)]
         left_out = [one.one for one in untaken]
         _judge(sink, [(one, receipt) for one, receipt in answers if one not in left_out])
-        answered = {one.id for one, _ in answers}
         held_back = [one for one in selection.sent if one.id in pending and one.id not in answered]
         if held_back:
             raise SinkBusy(f"{sink} has not all masks yet; not sent before them: {_named(held_back)}")
@@ -318,6 +337,11 @@ class DeliveryAttempt:
     def _token(self) -> str:
         assert self._delivery.lease is not None, "a claimed delivery has a lease"
         return self._delivery.lease
+
+
+def _was_not_taken(gone: LeftOut) -> bool:
+    """Whether it is a mask that the sink took in no form; an earlier attempt was told so."""
+    return gone.why == NOT_TAKEN and form_of(gone.one) is Form.BINARY
 
 
 def _judge(sink: str, answers: _Answers) -> None:

@@ -21,6 +21,8 @@ MISREAD = (
     "where each came as a series, and may show an empty page for the mask of a photograph, which has no place in the patient"
 )
 """Why a mask that `is_misread` is left out."""
+NOT_TAKEN = "this sink takes no such masks"
+"""Why a mask is left out where what refers to none goes instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +110,20 @@ def made_in(objects: Sequence[ResultObject]) -> tuple[Form, ...]:
 def preferred(profile: Profile, objects: Sequence[ResultObject]) -> tuple[Form, ...]:
     """The forms in which a profile's sink may get the masks and their reports, the best first; none where there are no masks.
 
-    The last is BINARY, which is always made, or, where the sink may do without masks, the report that refers to none. A sink that gets no
-    masks gets that report alone; of a job that was encoded before somebody wanted it, the one that refers to BINARY masks.
+    The last is BINARY, which is always made, or, where the sink may do without masks, what refers to none. A sink that gets no masks gets
+    that alone; of a job that was encoded before somebody wanted it, the report that refers to BINARY masks.
     """
-    made = made_in(objects)
+    made = _at_hand(profile, objects)
     if profile.form is None or not any(one.kind == Kind.SEG and form_of(one) in made and not is_misread(profile, one) for one in objects):
         return tuple(form for form in (Form.NO_MASKS, Form.BINARY) if form in made)[:1]
     without = Form.NO_MASKS if profile.not_taken is NotTaken.LEAVE_OUT else None
     return tuple(dict.fromkeys(form for form in (profile.form, Form.BINARY, without) if form in made))
+
+
+def _at_hand(profile: Profile, objects: Sequence[ResultObject]) -> tuple[Form, ...]:
+    """The forms in which a profile's sink may get what it takes: one that takes no reports of masks lacks none when it gets no masks."""
+    made = made_in(objects)
+    return made if not made or profile.gets(Kind.SR, Form.NO_MASKS) else (*made, Form.NO_MASKS)
 
 
 def select(profile: Profile, objects: Sequence[ResultObject], form: Form | None) -> Selection:
@@ -146,7 +154,7 @@ def select(profile: Profile, objects: Sequence[ResultObject], form: Form | None)
 def _form_of_part(profile: Profile, objects: Sequence[ResultObject], form: Form | None) -> Form | None:
     """The form of what goes of one part: where all of its masks are such as viewers misread, what refers to none, if it was made."""
     misread = [is_misread(profile, one) for one in objects if one.kind == Kind.SEG and form_of(one) is not Form.EMPTY]
-    return Form.NO_MASKS if misread and all(misread) and Form.NO_MASKS in made_in(objects) else form
+    return Form.NO_MASKS if misread and all(misread) and Form.NO_MASKS in _at_hand(profile, objects) else form
 
 
 def _why_not(profile: Profile, one: ResultObject, form: Form | None, written: Sequence[str]) -> str:
@@ -165,7 +173,7 @@ def _why_not(profile: Profile, one: ResultObject, form: Form | None, written: Se
         if form_of(one) is Form.EMPTY:
             return "" if profile.empty_masks else "this sink takes no empty masks"
         if kind is Kind.SEG and form is Form.NO_MASKS:
-            return "this sink takes no such masks"
+            return NOT_TAKEN
         return "" if form_of(one) is form else f"{form} goes instead"
     if record.in_languages and one.form not in written:
         return f"this sink takes other {record.plural}"

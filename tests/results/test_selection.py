@@ -134,6 +134,25 @@ def test_a_sink_without_masks_gets_the_report_that_refers_to_none() -> None:
     assert sent(replace(NONE, kinds=frozenset({Kind.NARRATIVE})), made, Form.NO_MASKS) == [("narrative", "en+no-masks")]
 
 
+def test_a_sink_of_narratives_alone_gets_the_one_that_refers_to_no_mask() -> None:
+    """Of masks that it does not get, or that its PACS takes none of, whether a report without masks was made for another sink or not; of a
+    job of before there is the plain one alone."""
+    narratives = replace(NONE, kinds=frozenset({Kind.NARRATIVE}))
+    made = objects(*masks("binary"), ("narrative", "en"), ("narrative", "en+no-masks"))
+    for profile in (narratives, replace(NONE, kinds=NONE.kinds | {Kind.NARRATIVE}, mask_reports=False)):
+        assert preferred(profile, made) == (Form.NO_MASKS,)
+        assert sent(profile, made, Form.NO_MASKS) == [("narrative", "en+no-masks")]
+    pacs = replace(PACS, kinds=frozenset({Kind.NARRATIVE}))
+    assert preferred(pacs, made) == (Form.BINARY, Form.NO_MASKS)
+    assert sent(pacs, made, Form.BINARY) == [("seg", "binary"), ("narrative", "en")]
+    parted = [*(replace(one, part="a cine", one_cine=one.kind == "seg") for one in made), *(replace(one, id=9 + one.id) for one in made)]
+    viewer = replace(VIEWER, kinds=frozenset({Kind.NARRATIVE}))
+    chosen = select(viewer, parted, Form.BINARY).sent
+    assert [(one.part, one.form) for one in chosen if one.kind == "narrative"] == [("a cine", "en+no-masks"), ("", "en")]
+    assert sent(narratives, made[:3], Form.NO_MASKS) == [("narrative", "en")]
+    assert preferred(narratives, objects(("sr", ""), ("narrative", "en"))) == ()
+
+
 def test_without_reports_the_masks_go_alone() -> None:
     """And the other report stays too."""
     assert [kind for kind, _ in sent(replace(VIEWER, kinds=frozenset({Kind.SC})), EVERYTHING, Form.BINARY)] == ["seg", "sc"]

@@ -24,7 +24,7 @@ from pynetdicom.sop_class import LabelMapSegmentationStorage
 
 from node.domain.errors import DeliveryError
 from node.domain.job import Delivery, ResultObject
-from node.domain.profile import ARCHIVE, PACS, VIEWER, Kind, MaskEncoding, Profile
+from node.domain.profile import ARCHIVE, PACS, TRIAGE, VIEWER, Kind, MaskEncoding, Profile
 from node.domain.state import DeliveryState, JobState
 from node.flow.deliver import DeliverStage
 from node.flow.delivery_attempt import DeliveryAttempt
@@ -405,6 +405,26 @@ def test_a_pacs_that_takes_no_masks_gets_the_report_that_refers_to_none(bench: B
     assert chosen.startswith("delivery.form no-masks: binary: the sink refuses it (status 0x0122")
 
 
+def test_a_pacs_that_takes_no_masks_gets_what_refers_to_them_of_a_job_of_before(bench: Bench) -> None:
+    """No report without masks was made of it: the numbers go with references that lead nowhere, and the history says so, once."""
+    bench.peer.takes_no, bench.peer.full = {SegmentationStorage}, {SecondaryCaptureImageStorage}
+    bench.begin(PACS, BINARY_SET)
+    assert bench.attempt().state is DeliveryState.WAITING
+    bench.peer.full = set()
+    assert bench.attempt().state is DeliveryState.DELIVERED
+    assert bench.arrived() == BINARY_SET[1:]
+    chosen = [line for line in bench.history() if line.startswith("delivery.form")]
+    assert chosen == ["delivery.form binary: no-masks: was not made of this job"]
+
+
+def test_nothing_is_wanting_of_what_a_sink_does_not_take(bench: Bench) -> None:
+    """A worklist takes no masks and no reports of them: that one without masks was not made for it is no fallback."""
+    bench.begin(TRIAGE, BINARY_SET)
+    assert bench.attempt().state is DeliveryState.DELIVERED
+    assert bench.arrived() == [("sr", "")]
+    assert not [line for line in bench.history() if "was not made" in line]
+
+
 def test_a_pacs_that_takes_masks_gets_them_with_their_report(bench: Bench) -> None:
     """And not the other one besides; nor does it where the masks wait for room."""
     bench.peer.full = {SegmentationStorage}
@@ -425,6 +445,7 @@ def test_a_pacs_without_masks_keeps_to_it_over_attempts(bench: Bench) -> None:
     bench.restart()
     assert bench.attempt().state is DeliveryState.DELIVERED
     assert bench.arrived() == [("sr", ""), ("sc", ""), NO_MASKS]
+    assert [line for line in bench.history() if line.startswith("delivery.left_out")] == ["delivery.left_out the sink takes no seg 1.1.9.0"]
 
 
 def test_a_mask_that_is_refused_for_what_stands_in_it_takes_no_report_along(bench: Bench) -> None:
