@@ -162,8 +162,8 @@ class Encoding:
 
         A report that refers to label maps replaces the one that did, or, where there was none (the profile is new), that of the binary
         masks. A report that refers to no mask replaces what was said of none, or of binary ones, which are always made: so what one sink
-        wants changes nothing in the objects of another. Detections that there are none of any more are replaced by what is said of the
-        series: that they are absent.
+        wants changes nothing in the objects of another. Detections and masks that there are none of any more are replaced, in every form
+        that a sink may have got, by what is said of the series: that they are absent.
         """
         alike = [one for one in self.predecessors if one.kind == kind]
         own = [one for one in alike if one.form == form]
@@ -173,6 +173,8 @@ class Encoding:
         chosen = plain if form in ("", Form.BINARY) or not own else own + about_no_mask
         if kind is Kind.SR and form == "" and not self.findings.locations:
             chosen += [one for one in self.predecessors if one.kind is Kind.DETECTIONS]
+        if kind is Kind.SR and form == "" and not any(one.mask.any() for one in self.findings.segments):
+            chosen += [one for one in alike if one not in chosen]
         return replace(self, predecessors=chosen)
 
 

@@ -164,10 +164,12 @@ def test_each_report_names_those_of_its_kind_that_it_replaces(tmp_path: Path) ->
 
 
 def test_nothing_found_any_more_replaces_what_was_found(tmp_path: Path) -> None:
-    """A revision without locations and masks: its one report names the detections and the measurements of before, else nobody would."""
-    before = (predecessor(1, Kind.SR, Form.BINARY), predecessor(2, Kind.DETECTIONS))
+    """A revision without locations and masks: its one report names the detections and the measurements of before, in every form that a sink
+    may have got them in, else nobody would."""
+    forms = (Form.BINARY, Form.NO_MASKS, Form.LABELMAP)
+    before = (*(predecessor(number, Kind.SR, form) for number, form in enumerate(forms, 3)), predecessor(2, Kind.DETECTIONS))
     (report,) = read(reports(made.encoding(made.series(tmp_path), Findings(evaluations=(ABSENT,)), predecessors=before)), "sr")
-    assert sorted(listed(report, "PredecessorDocumentsSequence")["1.2.3"]) == ["1.2.3.1", "1.2.3.2"]
+    assert sorted(listed(report, "PredecessorDocumentsSequence")["1.2.3"]) == ["1.2.3.2", "1.2.3.3", "1.2.3.4", "1.2.3.5"]
 
 
 @pytest.mark.peers
