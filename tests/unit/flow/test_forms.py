@@ -497,7 +497,7 @@ def test_a_viewer_gets_a_byte_a_voxel_where_it_was_made(bench: Bench) -> None:
     bench.begin(VIEWER, [*FRACTIONAL_SET, *BINARY_SET])
     assert bench.attempt().state is DeliveryState.DELIVERED
     assert (bench.arrived(), bench.delivery().form) == ([*FRACTIONAL_SET, *BINARY_SET[2:]], "fractional")
-    assert "delivery.fallback" not in bench.history()
+    assert [line for line in bench.history() if line.startswith("delivery.form")] == ["delivery.form fractional"], "no fallback"
 
 
 def test_a_viewer_gets_bits_where_bytes_were_not_made(bench: Bench) -> None:
