@@ -21,7 +21,9 @@ from tests.lab import validators
 from tests.results import made
 from tests.results.reports import comments
 
-BOTH = Profile(name="both", kinds=frozenset({Kind.NARRATIVE}), languages=(Language.ENGLISH, Language.CHINESE))
+BOTH = Profile(
+    name="both", kinds=frozenset({Kind.NARRATIVE, Kind.SR, Kind.DETECTIONS}), languages=(Language.ENGLISH, Language.CHINESE)
+)
 
 
 @pytest.fixture
@@ -72,6 +74,14 @@ def test_a_sentence_refers_to_the_findings_that_it_is_about(encoding: Encoding) 
             assert [by_uid[item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID] for item in (image, document)] == [Kind.SEG, Kind.SR]
         referred = [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in told(objects, form, nodule).ContentSequence]
         assert [by_uid[uid] for uid in referred] == [Kind.DETECTIONS, Kind.SR]
+
+
+def test_where_no_report_goes_a_sentence_refers_to_the_masks_that_go(encoding: Encoding) -> None:
+    """A sink of narratives gets the masks, and neither reports nor detections: of the nodule nothing is there to refer to."""
+    objects = encode(replace(encoding, profiles=(replace(BOTH, kinds=frozenset({Kind.NARRATIVE})),)))
+    (image,) = told(objects, "en", "Extra-axial haemorrhage: metastases").ContentSequence
+    assert image.ReferencedSOPSequence[0].ReferencedSegmentNumber == 2
+    assert "ContentSequence" not in told(objects, "en", "Lung nodule: infectious")
 
 
 def test_measurement_reports_name_each_finding_with_its_source(encoding: Encoding) -> None:

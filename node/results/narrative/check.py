@@ -61,7 +61,7 @@ def check(checking: Checking) -> None:
         or other.one.form not in ("", form.partition("+")[2] or Form.BINARY)
     }
     _references(dataset, said, sources, others, lacked)
-    _look_alikes(said, encoding.findings, others, languages[0])
+    _look_alikes(said, encoding.findings, [one for one in others if str(one.SOPInstanceUID) not in lacked], languages[0])
 
 
 def _complete(said: Sequence[Dataset], findings: Findings, held: set[str], language: str) -> None:
@@ -156,7 +156,7 @@ def _references(dataset: Dataset, said: Sequence[Dataset], sources: Sources, oth
 
 
 def _look_alikes(said: Sequence[Dataset], findings: Findings, others: Sequence[Dataset], language: str) -> None:
-    """What else looks like a finding is said of objects that hold such a finding."""
+    """What else looks like a finding is said of objects that hold such a finding, where any of those that its readers get does."""
     held = {str(one.SOPInstanceUID): set(_finding_codes(one)) for one in others}
     for remark in findings.remarks:
         row = look_alike_of(remark)
@@ -166,7 +166,8 @@ def _look_alikes(said: Sequence[Dataset], findings: Findings, others: Sequence[D
         for sentence in (one for one in said if text in str(one.TextValue)):
             referring = [item for item in _below(sentence) if item.ValueType in _REFERRING]
             uids = [str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) for item in referring]
-            if not uids or any(finding not in held[uid] for uid in uids):
+            at_hand = any(finding in of_one for of_one in held.values())
+            if (at_hand and not uids) or any(finding not in held[uid] for uid in uids):
                 raise ReferencesDiffer(f"the narrative says {text!r} of objects that hold no such finding")
 
 
