@@ -47,30 +47,34 @@ def followed(times: Floats, events: NDArray[np.bool_]) -> Followed:
     until, happened = times[order], events[order]
     last = np.searchsorted(-until, -until, side="right") - 1
     at = last[happened]
-    ties = np.empty(len(at))
-    for place in np.unique(at):
-        own = at == place
-        ties[own] = np.arange(own.sum()) / own.sum()
+    # places only grow: those of one time stand together
+    _, first, of, counts = np.unique(at, return_index=True, return_inverse=True, return_counts=True)
+    ties = (np.arange(len(at)) - first[of]) / counts[of]
     return Followed(order=order, events=happened, last=last, at=at, ties=ties)
 
 
 def log_likelihood(scores: Floats, of: Followed) -> tuple[float, Floats]:
     """Efron's partial log-likelihood of linear predictors (N,), and its gradient by them (N,)."""
     ranked = scores[of.order]
+    _, total, awaited = _at_risk(ranked, of)
+    value = float(ranked[of.events].sum() - (np.log(total) + ranked.max()).sum())
+    found = np.empty(len(scores))
+    found[of.order] = of.events - awaited
+    return value, found
+
+
+def _at_risk(ranked: Floats, of: Followed) -> tuple[Floats, Floats, Floats]:
+    """Of predictors by falling time: everybody's hazard (N,), the largest 1; the sum of those at risk at each event (E,), without the share
+    of ties; and how many events everybody was to have had (N,)."""
     weights = np.exp(ranked - ranked.max())
     had = np.where(of.events, weights, 0.0)
-    at_risk = np.cumsum(weights)[of.at]
     tied = np.bincount(of.last, had, len(had))[of.at]
-    total = np.maximum(at_risk - of.ties * tied, _TINY)
-    value = float(ranked[of.events].sum() - (np.log(total) + ranked.max()).sum())
+    total = np.maximum(np.cumsum(weights)[of.at] - of.ties * tied, _TINY)
     # whoever was at risk at an event takes part in its sum: events at places not before their own
     share = np.bincount(of.at, 1 / total, len(had))
     reached = np.cumsum(share[::-1])[::-1]
     taken = np.bincount(of.at, of.ties / total, len(had))
-    gradient = np.where(of.events, 1.0, 0.0) - weights * reached + had * taken[of.last]
-    found = np.empty(len(scores))
-    found[of.order] = gradient
-    return value, found
+    return weights, total, weights * reached - had * taken[of.last]
 
 
 def baseline(scores: Floats, times: Floats, events: NDArray[np.bool_]) -> tuple[Floats, Floats]:
@@ -93,7 +97,7 @@ def penalised(features: Floats, of: Followed, strength: float, share: float, sta
     """Coefficients (F,) that make −log-likelihood/events + strength · ((1 − share)/2 · Σβ² + share · Σ|β|) least; features standardised.
 
     A coefficient is the difference of two that are not negative, which makes the bound where it is 0 one that L-BFGS-B holds exactly. A
-    ridge has no such bound, and its coefficients lie in the span of the patients.
+    ridge has no such bound.
     """
     if share == 0:
         return _ridge(features, of, strength)
@@ -113,23 +117,25 @@ def penalised(features: Floats, of: Followed, strength: float, share: float, sta
 
 
 def _ridge(features: Floats, of: Followed, strength: float) -> Floats:
-    """In the patients' own axes where there are more columns than patients: as many unknowns as there are patients at the most."""
     size = max(int(of.events.sum()), 1)
-    back = None
-    if features.shape[1] > features.shape[0]:
-        left, values, back = np.linalg.svd(features, full_matrices=False)
-        features = left * values
 
     def loss(own: Floats) -> tuple[float, Floats]:
         value, gradient = log_likelihood(features @ own, of)
         return -value / size + strength / 2 * float(own @ own), -(features.T @ gradient) / size + strength * own
 
     found = minimize(loss, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B", options=_ENOUGH)
-    coefficients: Floats = found.x if back is None else found.x @ back
+    coefficients: Floats = found.x
     return coefficients
 
 
-def strengths(features: Floats, of: Followed, share: float, count: int = 8) -> Floats:
+def spanned(features: Floats) -> tuple[Floats, Floats]:
+    """Features (N, F) of fewer patients than columns in the patients' own axes (N, N), in which the coefficients of a ridge lie; and the
+    axes (N, F), which lead coefficients back."""
+    left, values, axes = np.linalg.svd(features, full_matrices=False)
+    return left * values, axes
+
+
+def strengths(features: Floats, of: Followed, share: float, count: int) -> Floats:
     """Penalties to try, the strongest first, under which (almost) nothing is learned, down to one that hardly holds."""
     _, gradient = log_likelihood(np.zeros(len(features)), of)
     most = float(np.abs(features.T @ gradient).max()) / max(int(of.events.sum()), 1)
@@ -176,24 +182,18 @@ def maximum_likelihood(features: Floats, times: Floats, events: NDArray[np.bool_
 
 def _information(ranked: Floats, coefficients: Floats, of: Followed) -> Floats:
     """Minus the second derivatives of the log-likelihood; `ranked` are the features by falling time."""
-    count = ranked.shape[1]
-    scores = ranked @ coefficients
-    weights = np.exp(scores - scores.max())
-    found = np.zeros((count, count))
-    zero, one, two = 0.0, np.zeros(count), np.zeros((count, count))
-    done = 0
-    for place in np.unique(of.at):
-        entered = slice(done, place + 1)
-        zero += weights[entered].sum()
-        one = one + weights[entered] @ ranked[entered]
-        two = two + (ranked[entered].T * weights[entered]) @ ranked[entered]
-        done = place + 1
-        own = (of.last == place) & of.events
-        had, said = weights[own], ranked[own]
-        tied = (had.sum(), had @ said, (said.T * had) @ said)
-        for part in of.ties[of.at == place]:
-            total, mean = zero - part * tied[0], one - part * tied[1]
-            found += (two - part * tied[2]) / total - np.outer(mean, mean) / total**2
+    weights, total, awaited = _at_risk(ranked @ coefficients, of)
+    mean = _means(ranked, weights, total, of)
+    found: Floats = (ranked.T * awaited) @ ranked - mean.T @ mean
+    return found
+
+
+def _means(ranked: Floats, weights: Floats, total: Floats, of: Followed) -> Floats:
+    """Of features by falling time, their means (E, F) among those at risk at each event, by hazard."""
+    weighted = ranked * weights[:, None]
+    tied = np.zeros_like(weighted)
+    np.add.at(tied, of.last[of.events], weighted[of.events])
+    found: Floats = (np.cumsum(weighted, axis=0)[of.at] - of.ties[:, None] * tied[of.at]) / total[:, None]
     return found
 
 
@@ -205,12 +205,14 @@ def proportional(feature: Floats, times: Floats, events: NDArray[np.bool_]) -> f
     fitted = maximum_likelihood(feature[:, None], times, events)
     if fitted is None:
         return float("nan")
-    weights = np.exp(feature * fitted.coefficients[0])
-    had = np.flatnonzero(events)
-    residuals = np.array([feature[at] - float(np.average(feature[times >= times[at]], weights=weights[times >= times[at]])) for at in had])
-    ranks = rankdata(times[had])
+    of = followed(times, events)
+    ranked = feature[of.order]
+    weights = np.exp(ranked * fitted.coefficients[0])
+    at_risk = np.cumsum(weights)[of.at]
+    residuals = ranked[of.events] - np.cumsum(weights * ranked)[of.at] / at_risk
+    ranks = rankdata(times[of.order][of.events])
     away = ranks - ranks.mean()
-    spread = float((away**2).sum()) / len(had) / float(fitted.covariance[0, 0])
+    spread = float((away**2).sum()) / len(ranks) / float(fitted.covariance[0, 0])
     return float(chi2.sf(float(away @ residuals) ** 2 / spread, 1)) if spread > 0 else float("nan")
 
 

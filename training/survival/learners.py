@@ -10,13 +10,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from training.survival.cox import Floats, followed, partial_gain, penalised, strengths
+from training.survival.cox import Floats, followed, partial_gain, penalised, spanned, strengths
 from training.survival.design import Term, matrix, terms
 from training.tabled.outcomes import OutcomeColumn
 
 Mask: TypeAlias = NDArray[np.bool_]
 
 INNER = 5
+STRENGTHS = 8
 _SHARES = (0.0, 0.5)
 """Of the penalty on absolute values: ridge, and elastic net."""
 _ROUNDS = tuple(range(0, 301, 15))
@@ -73,10 +74,11 @@ def cox(columns: Sequence[OutcomeColumn], times: Floats, events: Mask, learned: 
                 best = (gain, share, at)
     assert best is not None, "there is a penalty"
     _, share, at = best
-    of, coefficients = _fitted(columns, times, events, learned, share, at)[-1]
+    of, features, along = _fitted(columns, times, events, learned, share, at)
+    coefficients = along[-1]
     used = int((np.abs(coefficients) > 1e-8).sum())
     return HazardScores(
-        scores=matrix(columns, of) @ coefficients,
+        scores=features @ coefficients,
         says=f"{'elastic net' if share else 'ridge'}, {used} of {len(of)} features",
         coefficients={term.name: float(value) for term, value in zip(of, coefficients, strict=True)},
     )
@@ -116,25 +118,27 @@ class _Own:
 
 def _fitted(
     columns: Sequence[OutcomeColumn], times: Floats, events: Mask, learned: Mask, share: float, until: int | None = None
-) -> list[tuple[Sequence[Term], Floats]]:
-    """Features and coefficients along the strengths, each begun where the stronger penalty ended."""
+) -> tuple[Sequence[Term], Floats, list[Floats]]:
+    """Features, those of everybody (N, F), and coefficients along the strengths, each begun where the stronger penalty ended."""
     of = terms(columns, learned)
-    features = matrix(columns, of)[learned]
+    features = matrix(columns, of)
     if not of:
-        return [((), np.zeros(0))] * 8
-    known = followed(times[learned], events[learned])
-    made: list[tuple[Sequence[Term], Floats]] = []
-    for strength in strengths(features, known, share)[: None if until is None else until + 1]:
-        made.append((of, penalised(features, known, float(strength), share, made[-1][1] if made else None)))
-    return made
+        return (), features, [np.zeros(0)] * STRENGTHS
+    known, seen = followed(times[learned], events[learned]), features[learned]
+    tried = strengths(seen, known, share, STRENGTHS)[: None if until is None else until + 1]
+    axes = None
+    if share == 0 and seen.shape[1] > seen.shape[0]:
+        seen, axes = spanned(seen)
+    made: list[Floats] = []
+    for strength in tried:
+        made.append(penalised(seen, known, float(strength), share, made[-1] if made else None))
+    return of, features, made if axes is None else [each @ axes for each in made]
 
 
 def _path(columns: Sequence[OutcomeColumn], times: Floats, events: Mask, learned: Mask, share: float) -> list[Floats]:
     """The predictors of everybody along the strengths."""
-    return [
-        matrix(columns, of) @ coefficients if of else np.zeros(len(times))
-        for of, coefficients in _fitted(columns, times, events, learned, share)
-    ]
+    _, features, made = _fitted(columns, times, events, learned, share)
+    return [features @ coefficients for coefficients in made]
 
 
 def _boosting(columns: Sequence[OutcomeColumn], times: Floats, events: Mask, learned: Mask, seed: int) -> list[Floats]:
