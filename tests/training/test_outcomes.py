@@ -119,3 +119,39 @@ def test_honest_columns_are_no_leak(tmp_path: Path) -> None:
     rewritten(file, every("Rare", lambda at, _: "1" if at % 50 == 0 else "0"))
     rewritten(file, every("Gene", lambda *_: "" if draw.random() < 0.3 else round(float(draw.normal()), 3)))
     assert {"Marker", "Rare", "Gene"} <= {one.name for one in read_outcomes(file).columns}
+
+
+@pytest.mark.parametrize("events", [lambda at: at > 2, lambda at: True, lambda at: at % 50 == 0])
+def test_where_nearly_everybody_or_nearly_nobody_has_the_event_no_column_is_a_leak(tmp_path: Path, events: Callable[[int], bool]) -> None:
+    """Of a disease that few survive, and of an event that one in fifty has, a complete column agrees with the event, or its opposite, by
+    itself; a mutation that one in fifty has does, too. What says the event is found all the same."""
+    file = write_outcomes(tmp_path / "o.csv", 1200)
+    rewritten(file, every("event", lambda at, _: int(events(at))))
+    rewritten(file, every("Rare", lambda at, _: int(at % 50 == 7)))
+    assert [one.name for one in read_outcomes(file).columns] == ["Age (a)", "TP53", "Volume (cm3)", "Grade", "Rare"]
+    if events(0) == events(1):
+        return
+    rewritten(file, every("Died", lambda _, row: "yes" if row["event"] == "1" else "no"))
+    with pytest.raises(UnfitData, match='"Died" says the event itself'):
+        read_outcomes(file)
+
+
+def test_a_numbering_of_lines_or_patients_is_no_number(tmp_path: Path) -> None:
+    """A running number, with gaps, in any order and from anywhere, is left out, and said."""
+    file = write_outcomes(tmp_path / "o.csv")
+    rewritten(file, every("Study no", lambda at, _: 4000 + (at * 37) % 160 + at % 2 * 60))
+    found = read_outcomes(file)
+    assert "Study no" not in {one.name for one in found.columns}
+    assert '"Study no" numbers the lines' in " ".join(found.notes)
+
+
+def test_a_number_with_a_word_among_its_cells_is_no_category(tmp_path: Path) -> None:
+    """Whole numbers of many patients are not sixty categories because one cell is a word: the column is left out, and the cell is told; a
+    point, as SAS and Stata write what is missing, is no word."""
+    file = write_outcomes(tmp_path / "o.csv", 900)
+    rewritten(file, every("Age (a)", lambda at, row: "unknown" if at == 3 else round(float(row["Age (a)"]))))
+    rewritten(file, every("Volume (cm3)", lambda at, row: "." if at == 5 else row["Volume (cm3)"]))
+    found = read_outcomes(file)
+    assert [one.name for one in found.columns] == ["TP53", "Volume (cm3)", "Grade"]
+    assert np.flatnonzero(np.isnan(found.columns[1].cells)).tolist() == [5]
+    assert 'column "Age (a)" holds numbers, and in 1 of 900 lines words ("unknown"): left out' in " ".join(found.notes)

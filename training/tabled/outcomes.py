@@ -24,12 +24,15 @@ FEWEST_EVENTS = 20
 """Fewer cannot be parted into folds in which anything is learned, or judged."""
 _TIME = re.compile(r"\s*time\s*(?:\((?P<unit>.+)\))?\s*", re.IGNORECASE)
 _TIMES = frozenset({"a", "mo", "wk", "d", "h", "min", "s"})
-_MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null"})
+_MISSING = frozenset({"", ".", "nan", "na", "n/a", "#n/a", "<na>", "null"})
+"""A point is what SAS and Stata write."""
 _DATE = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{2,4}|(19|20)\d{6}")
 _MOST_LEVELS, _FEWEST_OF_LEVEL = 20, 5
 _OTHER = "(other)"
 _LEAK, _FEW_OF_LEAK = 0.97, 10
 """Of a rank correlation with the time, or of an agreement with the event, and lines from which on it is no chance."""
+_NUMBERED = 20
+"""Lines from which on whole numbers that all differ, and lie close together, are a numbering and no chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,14 +142,14 @@ def refuse_leak(where: str, column: OutcomeColumn, times: NDArray[np.float64], e
 
     said = np.isfinite(column.cells)
     wrong = "take it out; only what was known when the time began may stand in the table"
-    agreeing = float(np.mean(said == events))
+    agreeing = _agreement(said, events)
     if max(agreeing, 1 - agreeing) >= _LEAK:
         who = "those who had the event" if agreeing > 0.5 else "those who had not the event"
         raise UnfitData(f'{where}: column "{column.name}" says something of {who} alone: it was written afterwards; {wrong}')
     values, happened, until = column.cells[said], events[said], times[said]
     for value in np.unique(values)[:_MOST_LEVELS]:
-        same = float(np.mean((values == value) == happened))
-        if len(values) >= _FEW_OF_LEAK and max(same, 1 - same) >= _LEAK and 0 < happened.mean() < 1:
+        same = _agreement(values == value, happened)
+        if len(values) >= _FEW_OF_LEAK and max(same, 1 - same) >= _LEAK:
             raise UnfitData(f'{where}: column "{column.name}" says the event itself ({max(same, 1 - same):.0%} of its lines): {wrong}')
     if not column.levels and len(np.unique(values)) > 2:
         for whose, of in (("the time", until >= 0), ("the time of those who had the event", happened)):
@@ -154,6 +157,14 @@ def refuse_leak(where: str, column: OutcomeColumn, times: NDArray[np.float64], e
                 rank = float(spearmanr(values[of], until[of]).statistic)
                 if abs(rank) >= _LEAK:
                     raise UnfitData(f'{where}: column "{column.name}" says {whose} (rank correlation {rank:.2f}): {wrong}')
+
+
+def _agreement(said: NDArray[np.bool_], events: NDArray[np.bool_]) -> float:
+    """How far it says the event, from 0, its opposite, to 1: the mean of the share of those who had it and of those who had not. Where
+    nearly all had it, what nearly all have says nothing."""
+    if events.all() or not events.any():
+        return 0.5
+    return float(said[events].mean() + (~said[~events]).mean()) / 2
 
 
 def _roles(file: Path, there: Sequence[str]) -> tuple[str, str, str, str]:
@@ -216,12 +227,29 @@ def _column(name: str, cells: Sequence[str], delimiter: str, notes: list[str]) -
         return None
     values = _numbers(cells, delimiter)
     if values is not None:
+        if _is_numbering(values):
+            notes.append(f'column "{name}" numbers the lines, or patients: left out')
+            return None
         return OutcomeColumn(name=name, cells=values)
+    words = [cell for cell in said if _numbers([cell], delimiter) is None]
+    if len({*said}) > _MOST_LEVELS and len(words) < len(said) / 2:
+        notes.append(
+            f'column "{name}" holds numbers, and in {len(words)} of {len(said)} lines words ("{words[0]}"): left out; empty these cells, or '
+            "write numbers"
+        )
+        return None
     counts = Counter(said)
     if len(counts) > max(_MOST_LEVELS, 2) and len(counts) > len(said) / 10:
         notes.append(f'column "{name}" has {len(counts)} different words in {len(said)} lines, which are no categories: left out')
         return None
     return _category(name, cells, counts, notes)
+
+
+def _is_numbering(values: NDArray[np.float64]) -> bool:
+    """Whole numbers in every line, each once, with fewer gaps than numbers."""
+    if len(values) < _NUMBERED or not np.isfinite(values).all() or (values != np.rint(values)).any():
+        return False
+    return len(np.unique(values)) == len(values) and float(np.ptp(values)) < 2 * len(values)
 
 
 def _category(name: str, cells: Sequence[str], counts: Mapping[str, int], notes: list[str]) -> OutcomeColumn | None:
