@@ -156,6 +156,19 @@ def test_more_columns_than_patients_are_held_back_and_said(table: Path, tmp_path
     assert "Under a penalty" in found["coefficients_note"]
 
 
+def test_columns_that_say_the_same_are_told_under_a_penalty_which_says_so(table: Path, tmp_path: Path) -> None:
+    """The year of birth beside the age: events are enough, and no ratio is known by itself."""
+    file = tmp_path / "born.csv"
+    file.write_bytes(table.read_bytes())
+    rewritten(file, every("Born", lambda _, row: round(2020 - float(row["Age (a)"]), 1)))
+    assert cli.train("prognosis", labels=(str(file),), out=tmp_path / "run", folds=3) == 0
+    found = json.loads((tmp_path / "run" / KEPT).read_text("utf-8"))
+    assert found["warnings"] == []
+    assert {row["interval"] for row in found["coefficients"]} == {None}
+    assert "columns say the same" in found["coefficients_note"]
+    assert "too many" not in found["coefficients_note"]
+
+
 def refused(error: type[Exception], says: str, **asked: object) -> None:
     with pytest.raises(error) as no:
         cli.train("prognosis", **asked)  # type: ignore[arg-type]

@@ -12,7 +12,8 @@ from training.tabled.outcomes import OutcomeColumn
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Term:
-    """One feature: of a column by its place, a number, or whether it is of a level; `filled` stands where nothing is said."""
+    """One feature: of a column by its place, a number, or whether it is of a level; `filled` stands where nothing is said, and what lies
+    farther than `reach` deviations from the middle lies there."""
 
     name: str
     column: int
@@ -20,6 +21,10 @@ class Term:
     filled: float
     middle: float
     spread: float
+    reach: float
+
+
+_FAR = 10.0
 
 
 def terms(columns: Sequence[OutcomeColumn], learned: NDArray[np.bool_]) -> tuple[Term, ...]:
@@ -41,9 +46,11 @@ def terms(columns: Sequence[OutcomeColumn], learned: NDArray[np.bool_]) -> tuple
             wanted = [(column.name, None)]
         for name, level in wanted:
             values = _values(column.cells[learned], level, filled)
-            spread = float(values.std())
-            if spread > 1e-9 * max(1.0, abs(float(values.mean()))):
-                made.append(Term(name=name, column=place, level=level, filled=filled, middle=float(values.mean()), spread=spread))
+            middle, spread = float(values.mean()), float(values.std())
+            if spread > 1e-9 * max(1.0, abs(middle)):
+                # of two values that few patients have may lie far from the middle, and its ratio rests on where
+                reach = max(_FAR, float(np.abs(values - middle).max()) / spread) if len(np.unique(values)) == 2 else _FAR
+                made.append(Term(name=name, column=place, level=level, filled=filled, middle=middle, spread=spread, reach=reach))
     return tuple(made)
 
 
@@ -52,9 +59,8 @@ def matrix(columns: Sequence[OutcomeColumn], of: Sequence[Term]) -> Floats:
     if not of:
         return np.zeros((len(columns[0].cells) if columns else 0, 0))
     # what lies far beyond all who were learned from would decide alone
-    return np.stack(
-        [np.clip((_values(columns[one.column].cells, one.level, one.filled) - one.middle) / one.spread, -10, 10) for one in of], axis=1
-    )
+    away = [(_values(columns[one.column].cells, one.level, one.filled) - one.middle) / one.spread for one in of]
+    return np.stack([np.clip(far, -one.reach, one.reach) for far, one in zip(away, of, strict=True)], axis=1)
 
 
 def _values(cells: Floats, level: float | None, filled: float) -> Floats:

@@ -217,8 +217,8 @@ def _coefficients(outcomes: Outcomes, columns: Sequence[OutcomeColumn], seed: in
     everybody = np.ones(len(outcomes.times), dtype=np.bool_)
     of = terms(columns, everybody)
     events = int(outcomes.events.sum())
-    fitted = None
-    if len(of) * _PER_FEATURE <= events:
+    fitted, few = None, len(of) * _PER_FEATURE <= events
+    if few:
         fitted = maximum_likelihood(matrix(columns, of), outcomes.times, outcomes.events)
     if fitted is not None:
         rows = []
@@ -236,9 +236,14 @@ def _coefficients(outcomes: Outcomes, columns: Sequence[OutcomeColumn], seed: in
         term = by_name[name]
         scale = _scale(term, columns)
         rows.append({"name": _per(term, scale), "ratio": float(np.exp(scale * value)), "interval": None})
+    why = (
+        "without one nothing can be told, as columns say the same, or one parts those who had the event from all others"
+        if few
+        else f"{len(of)} features are too many for {events} events to be told without one"
+    )
     note = (
-        f"Under a penalty ({shrunk.says}), which draws every ratio towards 1: {len(of)} features are too many for {events} events to be "
-        f"told without one, and no interval is told. Shown are {len(rows)} of {len(kept)} that are not 1."
+        f"Under a penalty ({shrunk.says}), which draws every ratio towards 1: {why}, and no interval is told. Shown are {len(rows)} of "
+        f"{len(kept)} that are not 1."
     )
     return {"coefficients": rows, "coefficients_note": note}
 
