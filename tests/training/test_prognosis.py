@@ -99,6 +99,23 @@ def test_measurements_are_those_of_the_named_or_earliest_study(reports: Path, re
         measured(reports / "0", ["Q"], [""])
 
 
+def test_reports_whose_numbers_are_none_are_counted_or_passed_over(report: bytes, tmp_path: Path) -> None:
+    """A measurement without a value (it could not be made) is missing; one of two values, and one that is no number, is a report that
+    cannot be read: others are."""
+    for patient, value in (("A", "5"), ("B", "7"), ("F", "9"), ("C", None), ("D", ["1", "2"]), ("E", "8765.25")):
+        file = write_report(tmp_path / f"{patient}.dcm", report, patient, 1.0, "20200102")
+        dataset = dcmread(file)
+        for one in numeric(dataset):
+            one.MeasuredValueSequence[0].NumericValue = value
+        dataset.save_as(file)
+        file.write_bytes(file.read_bytes().replace(b"8765.25", b"8765,25"))
+    found = measured(tmp_path, [*"ABFCDE"], [""] * 6)
+    (volumes, *_) = (one for one in found.columns if one.name.startswith("Volume"))
+    assert volumes.cells[:3].tolist() == [5, 7, 9]
+    assert np.isnan(volumes.cells[3:]).all()
+    assert "2 reports cannot be read: D.dcm: NumericValue" in " ".join(found.notes)
+
+
 def test_it_is_judged_beside_age_and_told_on_a_page(table: Path, reports: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With volumes Cox is ahead of age alone and of the table alone; the record holds figures and no patient, the card every picture; the
     same call again gives the same record, and another table is refused."""

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from inference.errors import InputError
 from inference.imaging.header import read_dataset
-from inference.imaging.tags import CODE_MEANING, CODE_VALUE, STUDY_DATE, STUDY_INSTANCE_UID, items, text
+from inference.imaging.tags import CODE_MEANING, CODE_VALUE, STUDY_DATE, STUDY_INSTANCE_UID, items, numbers, text
 from training.errors import UnfitData
 from training.tabled.outcomes import OutcomeColumn
 
@@ -66,6 +66,7 @@ def measured(folder: Path, patients: Sequence[str], studies: Sequence[str]) -> M
         raise UnfitData(
             f"{folder}: none of its reports (DICOM SR) has a measurement of a patient of the table; {elsewhere} are of others. What is in "
             "the table's column of patients has to be PatientID; without --data the table alone is learned from"
+            + "".join(f"; {note}" for note in notes)
         )
     by_patient: dict[str, list[_Report]] = defaultdict(list)
     for report in reports:
@@ -78,13 +79,13 @@ def measured(folder: Path, patients: Sequence[str], studies: Sequence[str]) -> M
             raise UnfitData(f'{folder}: PatientID "{patient}" is of two issuers: {" and ".join(sorted(issuers))}. Keep those of the table')
         several += not wanted[patient] and len({one.study for one in own}) > 1
         study = wanted[patient] or min(own, key=lambda one: (one.studied, one.study)).study
-        numbers: dict[str, list[float]] = defaultdict(list)
+        said: dict[str, list[float]] = defaultdict(list)
         for report in own:
             if report.study == study:
                 for name, value in report.numbers:
-                    numbers[name].append(value)
-        if numbers:
-            of[patient] = numbers
+                    said[name].append(value)
+        if said:
+            of[patient] = said
     if several:
         notes.append(
             f"{several} patients have reports of several studies: the earliest is taken; a column StudyInstanceUID says which is meant"
@@ -99,7 +100,7 @@ def measured(folder: Path, patients: Sequence[str], studies: Sequence[str]) -> M
 def _columns(patients: Sequence[str], of: Mapping[str, Mapping[str, Sequence[float]]], notes: list[str]) -> tuple[OutcomeColumn, ...]:
     made: list[OutcomeColumn] = []
     rare = []
-    for name in sorted({name for numbers in of.values() for name in numbers}):
+    for name in sorted({name for each in of.values() for name in each}):
         cells = np.array([max(of[one][name]) if one in of and name in of[one] else np.nan for one in patients])
         said = cells[np.isfinite(cells)]
         if len(said) < _LEAST * len(patients):
@@ -150,8 +151,8 @@ def _report(path: Path) -> _Report | None:
     dataset = read_dataset(path)
     if text(dataset, _MODALITY) != "SR":
         return None
-    numbers = tuple(_numbers(dataset, (), path.name))
-    if not numbers:
+    found = tuple(_numbers(dataset, (), path.name))
+    if not found:
         return None
     return _Report(
         patient=text(dataset, _PATIENT_ID),
@@ -160,7 +161,7 @@ def _report(path: Path) -> _Report | None:
         studied=text(dataset, STUDY_DATE) + text(dataset, _STUDY_TIME),
         made=text(dataset, _CONTENT_DATE) + text(dataset, _CONTENT_TIME),
         series=text(dataset, _SERIES_DESCRIPTION),
-        numbers=numbers,
+        numbers=found,
     )
 
 
@@ -172,9 +173,9 @@ def _numbers(item: Dataset, about: tuple[str, ...], uid: str) -> Iterator[tuple[
     for child in children:
         if text(child, _VALUE_TYPE) == "NUM":
             found = items(child, _MEASURED, uid)
-            value = float(found[0][_NUMERIC].value) if found and _NUMERIC in found[0] else np.nan
-            if np.isfinite(value):
-                yield _called(child, found[0], about, uid), value
+            value = numbers(found[0], _NUMERIC, uid, 1) if found else None
+            if value is not None:
+                yield _called(child, found[0], about, uid), value[0]
         elif text(child, _VALUE_TYPE) == "CONTAINER":
             yield from _numbers(child, about, uid)
 

@@ -234,8 +234,8 @@ def _column(name: str, cells: Sequence[str], delimiter: str, notes: list[str]) -
     words = [cell for cell in said if _numbers([cell], delimiter) is None]
     if len({*said}) > _MOST_LEVELS and len(words) < len(said) / 2:
         notes.append(
-            f'column "{name}" holds numbers, and in {len(words)} of {len(said)} lines words ("{words[0]}"): left out; empty these cells, or '
-            "write numbers"
+            f'column "{name}" holds numbers, and in {len(words)} of {len(said)} lines words ("{words[0]}"): left out; empty these '
+            "cells, or write numbers"
         )
         return None
     counts = Counter(said)
