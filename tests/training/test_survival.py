@@ -102,7 +102,16 @@ def test_curves_are_those_of_lifelines() -> None:
     assert survival(scores, curve, at) == pytest.approx(expected, abs=1e-6)
     (group,) = calibration(1 - expected, np.zeros(len(times), dtype=np.intp), times, events, at)
     assert group.seen == pytest.approx(1 - peer.predict(at))
+    assert group.interval is not None
     assert group.interval[0] < group.foretold < group.interval[1]
+
+
+def test_of_a_group_in_which_nobody_had_the_event_or_everybody_no_interval_is_told() -> None:
+    """Of five without an event by a time, a risk of 0 % to 0 % would be sure; how many were followed so long stands beside it."""
+    times, events = np.array([9.0, 9, 9, 2, 9, 1, 1, 2, 2, 3]), np.arange(10) >= 5
+    none, every = calibration(np.linspace(0, 1, 10), np.arange(10) // 5, times, events, 5.0)
+    assert (none.seen, none.interval, none.followed) == (0, None, 4)
+    assert (every.seen, every.interval, every.followed) == (1, None, 0)
 
 
 def test_hazards_that_are_not_proportional_are_found() -> None:

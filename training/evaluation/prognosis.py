@@ -76,7 +76,7 @@ def _pictures(found: Mapping[str, Any], one: Mapping[str, Any]) -> dict[str, Any
     foretold = Curve(
         name="seen",
         points=[(group["foretold"], group["seen"]) for group in points],
-        band=[tuple(group["interval"]) for group in points],
+        band=[tuple(group["interval"] or (group["seen"], group["seen"])) for group in points],
     )
     horizon = f"{found['horizon']:g} {unit}"
     return {
@@ -92,8 +92,8 @@ def _pictures(found: Mapping[str, Any], one: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def _shares(ends: Sequence[float]) -> str:
-    return f"{ends[0]:.0%} to {ends[1]:.0%}"
+def _shares(ends: Sequence[float] | None) -> str:
+    return "–" if ends is None else f"{ends[0]:.0%} to {ends[1]:.0%}"
 
 
 def _range(ends: Sequence[float] | None, digits: int = 3) -> str:

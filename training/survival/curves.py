@@ -51,12 +51,14 @@ def thirds(foretold: Floats) -> NDArray[np.intp]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibrated:
-    """A group of patients: how many, the mean risk that was foretold for a time, and the one that was seen, with its 95 % interval."""
+    """A group of patients: how many, how many of them were followed to a time, the mean risk that was foretold for it, and the one that was
+    seen, with its 95 % interval; None where nobody had the event by then, or everybody, which has no variance."""
 
     patients: int
+    followed: int
     foretold: float
     seen: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
 
 
 def calibration(
@@ -67,5 +69,13 @@ def calibration(
     for group in np.unique(groups):
         own = groups == group
         share, (low, high) = kaplan_meier(times[own], events[own]).at(horizon)
-        made.append(Calibrated(patients=int(own.sum()), foretold=float(foretold[own].mean()), seen=1 - share, interval=(1 - high, 1 - low)))
+        made.append(
+            Calibrated(
+                patients=int(own.sum()),
+                followed=int((times[own] >= horizon).sum()),
+                foretold=float(foretold[own].mean()),
+                seen=1 - share,
+                interval=(1 - high, 1 - low) if 0 < share < 1 else None,
+            )
+        )
     return made
