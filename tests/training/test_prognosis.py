@@ -208,6 +208,9 @@ def test_what_is_asked_wrongly_is_refused(table: Path, reports: Path, tmp_path: 
     refused(UnfitData, "is no folder", labels=labels, data=tmp_path / "nowhere", out=run)
     bare = write_outcomes(tmp_path / "bare.csv", without=("Volume (cm3)", "Age (a)", "TP53", "Grade"))
     refused(UnfitData, "no column that could be learned from", labels=(str(bare),), out=run)
+    at_once = write_outcomes(tmp_path / "visit.csv")
+    rewritten(at_once, every("time (mo)", lambda at, row: 12 if row["event"] == "1" else at % 11 + 1))
+    refused(UnfitData, "of no two patients of a fold is it known who had the event first", labels=(str(at_once),), out=run)
     assert not run.exists(), "what is refused leaves nothing"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "last.pt").write_bytes(b"")

@@ -201,13 +201,14 @@ def test_what_few_patients_have_keeps_its_ratio() -> None:
     """A mutation, or a level, of 12 in 3,000 lies more than ten deviations from the rest: its ratio is lifelines' all the same. A number
     far beyond all who were learned from is taken for ten deviations."""
     from lifelines import CoxPHFitter
-    from pandas import DataFrame
+    from lifelines.datasets import load_rossi
 
     draw = np.random.default_rng(2)
     rare = (np.arange(3000) % 250 == 0).astype(np.float64)
     until = draw.exponential(np.exp(-1.0 * rare))
     everybody = np.ones(3000, dtype=np.bool_)
-    peer = CoxPHFitter().fit(DataFrame({"rare": rare, "until": until, "event": 1}), "until", "event").params_["rare"]
+    table = type(load_rossi())({"rare": rare, "until": until, "event": 1})
+    peer = CoxPHFitter().fit(table, "until", "event").params_["rare"]
     for column in (OutcomeColumn(name="rare", cells=rare), OutcomeColumn(name="rare", cells=rare, levels=("no", "yes"))):
         (term,) = of = terms([column], everybody)
         found = maximum_likelihood(matrix([column], of), until, everybody)

@@ -22,7 +22,7 @@ from training.survival.cox import Floats, baseline, maximum_likelihood, proporti
 from training.survival.curves import calibration, kaplan_meier, thirds
 from training.survival.design import Term, matrix, terms
 from training.survival.learners import Learner, boosted, cox, parts
-from training.survival.order import Concordance, ahead, concordance, pairs
+from training.survival.order import Concordance, Pairs, ahead, concordance, pairs
 from training.tabled.measured import Measured, measured
 from training.tabled.outcomes import OutcomeColumn, Outcomes, read_outcomes, refuse_leak
 
@@ -91,12 +91,18 @@ def judge(table: Path, asked: PrognosisAsked, run: Path, step: Step) -> dict[str
         raise UnfitSetting(f"--folds {asked.folds}: from 3 to {events // _PER_FOLD}, so that each holds {_PER_FOLD} of the {events} events")
     horizon = _horizon(outcomes, asked.horizon)
     folds = parts(outcomes.events, asked.folds, asked.seed)
+    known = pairs(outcomes.times, outcomes.events, folds)
+    if not any(fold.before.any() for fold in known):
+        raise UnfitData(
+            f"{table}: of no two patients of a fold is it known who had the event first: all events are at one time, and nobody was "
+            "followed longer. Write when each came"
+        )
     models = _models(outcomes.columns, columns, reports)
     foretold = {}
     for model in models:
         foretold[model.name] = _out_of_fold(model, outcomes, folds, horizon, asked.seed)
         step(model.title, len(models))
-    found = _record(table, outcomes, reports, asked, horizon, folds, models, foretold)
+    found = _record(table, outcomes, reports, asked, horizon, known, models, foretold)
     save_json(run / KEPT, found)
     write_page(run, found)
     return found
@@ -133,15 +139,14 @@ def _record(
     reports: Measured | None,
     asked: PrognosisAsked,
     horizon: float,
-    folds: NDArray[np.intp],
+    known: Sequence[Pairs],
     models: Sequence[_Model],
     foretold: dict[str, _Foretold],
 ) -> dict[str, Any]:
-    known = pairs(outcomes.times, outcomes.events, folds)
     order = {model.name: concordance(foretold[model.name].scores, known) for model in models}
     least = _AGE if _AGE in order else None
     every = models[0].columns
-    of = terms(every, np.ones(len(folds), dtype=np.bool_))
+    of = terms(every, np.ones(len(outcomes.times), dtype=np.bool_))
     events = int(outcomes.events.sum())
     return {
         "format": FORMAT,
