@@ -306,9 +306,7 @@ def _compared(
 
     places = [place(run, None)] if folds is None else [place(folder, fold) for fold, folder in folds_of(folds, run, only)]
     with steps("comparing") as step:
-        # what one fold alone says lies with it: several may run at the same time
-        where = run if only is None else places[0][2]
-        found = compared(places, MethodsAsked(names=methods, side=side, pace=pace), here.compute, where, step)
+        found = compared(places, MethodsAsked(names=methods, side=side, pace=pace), here.compute, places[0][2] if only else run, step)
     print(json.dumps(found, indent=2) if as_json else lines(found), end="\n" if as_json else "")
 
 
