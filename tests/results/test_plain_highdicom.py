@@ -156,7 +156,7 @@ def test_every_attribute_and_every_pixel_is_as_highdicom_makes_it(name: str, kin
 def test_forms_say_how_they_are_compressed(tmp_path: Path) -> None:
     """Transfer syntaxes, by their UIDs (PS3.6 A)."""
     files = made.series(tmp_path)
-    said = {form: ours(files, _segments("one"), form).file_meta.TransferSyntaxUID for form in Form}
+    said = {form: ours(files, _segments("one"), form).file_meta.TransferSyntaxUID for form in Form if form is not Form.NO_MASKS}
     explicit = "1.2.840.10008.1.2.1"
     assert said == {
         "binary": explicit,
