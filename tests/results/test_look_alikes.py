@@ -21,9 +21,7 @@ from tests.lab import validators
 from tests.results import made
 from tests.results.reports import comments
 
-BOTH = Profile(
-    name="both", kinds=frozenset({Kind.NARRATIVE, Kind.SR, Kind.DETECTIONS}), languages=(Language.ENGLISH, Language.CHINESE)
-)
+BOTH = Profile(name="both", kinds=frozenset({Kind.NARRATIVE, Kind.SR, Kind.DETECTIONS}), languages=(Language.ENGLISH, Language.CHINESE))
 
 
 @pytest.fixture
