@@ -114,7 +114,7 @@ def shown(recipe: Recipe, sides: Split, side: int, step: Step) -> Shown:
     if not SIDES[0] <= side <= SIDES[1]:
         raise UnfitSetting(f"--side {side}: from {SIDES[0]} to {SIDES[1]} pixels")
     about = channels(recipe)
-    picture = _whole if about.answered else _slices(recipe.window)
+    picture = _whole if about.answered else _slices(recipe)
     total = len(sides.train) + len(sides.validation) + len(sides.test)
     read = [_read(recipe, cases, picture, side, step, total) for cases in (sides.train, sides.validation, sides.test)]
     train = read[0].pictures
@@ -157,9 +157,14 @@ def _whole(example: Example) -> tuple[Pictures, NDArray[np.uint8]]:
     return image[None], example.target.astype(np.uint8)[None]
 
 
-def _slices(window: tuple[int, ...]) -> _Cut:
+def _slices(recipe: Recipe) -> _Cut:
+    window = recipe.window
+
     def cut(example: Example) -> tuple[Pictures, NDArray[np.uint8]]:
         image, target = example.image.swapaxes(0, 1), example.target[0].astype(np.uint8)
+        if isinstance(recipe, PhaseSegmenter):
+            # the other bits are what its network learns besides (`networks.over_time`)
+            target = target & 1
         if len(window) == 2:
             # of slices that are learned from by windows, the middle one, which serving shows
             inner = tuple(slice((have - want) // 2, (have - want) // 2 + want) for have, want in zip(target.shape[1:], window, strict=True))
