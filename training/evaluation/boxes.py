@@ -56,10 +56,6 @@ class JudgedImage:
             answers.append((found.certainty, hit))
         return answers
 
-    def from_(self, least: float) -> "JudgedImage":
-        """As if only what is so sure had been found."""
-        return JudgedImage(patient=self.patient, found=tuple(one for one in self.found if one.certainty >= least), true=self.true)
-
 
 def shared(one: Box, other: Box) -> float:
     """Intersection over union of two boxes."""
