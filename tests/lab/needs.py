@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 APT = (
-    "orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools pixelmed-apps libgdcm-tools chromium openssl "
+    "orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools pixelmed-apps libgdcm-tools chromium-headless-shell openssl "
     "postgresql prometheus systemd docker-compose nginx-light tinyproxy slapd faketime strace groff gcc libc6-dev "
     "debhelper dh-virtualenv dpkg-dev fakeroot lintian logrotate man-db zsh fish "
     "podman runc debootstrap"

@@ -64,6 +64,13 @@ def came(site: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Mapping[st
     return found
 
 
+@pytest.fixture(scope="module")
+def viewer(site: Hospital) -> Iterator[Viewer]:
+    """OHIF beside the archive, for all heads: its scripts take as long as a head."""
+    with Viewer(site.pacs.url) as running:
+        yield running
+
+
 @pytest.mark.parametrize("name", HEADS)
 def test_validators_find_nothing(came: Mapping[str, Came], name: str) -> None:
     """dciodvfy, dsrdump and PixelMed on each object, dcentvfy on the study: nothing beyond the documented false alarms."""
@@ -148,10 +155,9 @@ def test_the_summary_page_is_a_picture_for_people(came: Mapping[str, Came], name
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_the_viewer_shows_it_over_the_head(site: Hospital, came: Mapping[str, Came], name: str, tmp_path: Path) -> None:
+def test_the_viewer_shows_it_over_the_head(viewer: Viewer, came: Mapping[str, Came], name: str, tmp_path: Path) -> None:
     """OHIF beside the archive: no colour before, thousands of coloured pixels after the segmentation is opened."""
-    with Viewer(site.pacs.url) as viewer:
-        shown = viewer.open(came[name].head.study_uid)
+    with viewer.open(came[name].head.study_uid) as shown:
         assert shown.coloured() == 0
         shown.show_series("SEG")
         shown.wait_for_overlay(0)  # at the first slice that has some
