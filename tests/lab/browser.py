@@ -1,5 +1,5 @@
-"""Chromium without a window, as the tests look at pages with it: the same engine without the browser around it, whose own pages, extensions and
-services take three times as long to start as what is looked at."""
+"""Chromium without a window, as the tests look at pages with it: its engine without the browser around it, whose own pages, extensions and
+services take twice as much to start as the engine."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
