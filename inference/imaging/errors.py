@@ -193,6 +193,16 @@ class RoleUnfilled(InputError):
     remedy = "Send the series that the reason names: the job then runs by itself, on all of them."
 
 
+class EvenRole(InputError):
+    """The image of a role shows nothing: every value is the same, so that the network would take it for one that is missing."""
+
+    code = "HLM-3041"
+    remedy = (
+        "Look at the series or view that the reason names: an empty export, or values outside of what the model was made for. Send it "
+        "again whole; or leave it out where the role may be missing: the report then says so."
+    )
+
+
 class NotInOneFrame(InputError):
     """A series that is to be analysed with another lies in another frame of reference, and its role allows no registration."""
 

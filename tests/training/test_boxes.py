@@ -209,6 +209,10 @@ def test_what_is_looked_at_before_the_first_step(made: Path, tmp_path: Path) -> 
     assert "lies outside of the image, which has 64 rows and 64 columns" in broken
     (lost,) = told["lines that name no image"]
     assert "no image here has the SOPInstanceUID" in lost
+    assert not told["images in no line"]
+    assert set(told["images that a lost line may mean"]) == {
+        f"2.25.4711.{number}.1" for number in range(COUNT) if not drawn_on(number, SIZE)
+    }
 
 
 def test_what_a_lost_line_may_mean_does_not_show_nothing(tmp_path: Path) -> None:
@@ -219,6 +223,13 @@ def test_what_a_lost_line_may_mean_does_not_show_nothing(tmp_path: Path) -> None
     found = filed(tmp_path, read_boxes(table(tmp_path / "t.csv", f"{HEAD}c.png,1,1,9,9,disc\n0,1,1,9,9,disc\n")), "DX")
     assert found.lost == ("line 3: 0 may be any of 2 files: write its folder",)
     assert (found.empty, found.unlabelled) == (("b/1.png",), ("a/0.png", "b/0.png"))
+    lines = f"{HEAD}c.png,1,1,9,9,disc\nB/1.png,1,1,9,9,disc\na/0.png,,,,,\n"
+    found = filed(tmp_path, read_boxes(table(tmp_path / "u.csv", lines)), "DX")
+    assert found.lost == (f"line 3: B/1.png is not in {tmp_path}",)
+    assert (found.empty, found.doubted) == ((), ("b/0.png", "b/1.png")), "a misspelt line may mean any image"
+    assert [case.name for case in found.cases] == ["c.png", "a/0.png"], "what a line says to be empty is"
+    found = filed(tmp_path, read_boxes(table(tmp_path / "v.csv", lines.replace("B/1.png,1,1,9,9,disc", "B/1.png,,,,,"))), "DX")
+    assert (found.empty, found.doubted) == (("b/0.png", "b/1.png"), ())
     folder = tmp_path / "studies"
     folder.mkdir()
     for number in range(3):

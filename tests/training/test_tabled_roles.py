@@ -11,7 +11,9 @@ from pydicom import dcmread
 from pydicom.uid import UID
 
 from inference.applications.port import ModelRef
+from inference.imaging.errors import EvenRole
 from inference.imaging.subject import Images, Takes, VolumeSet
+from inference.imaging.subjects import subjects
 from training import recipes
 from training.data.outlined import Roles
 from training.errors import OtherRun, UnfitData, UnfitSetting
@@ -388,6 +390,23 @@ def test_views_of_a_study_are_roles_by_what_headers_call_them(tmp_path: Path) ->
     first = named.cases[0].subject()
     assert isinstance(first, Images)
     assert [one.view for one in first.images] == ["PA", "LL"]
+
+
+def test_an_image_that_is_even_is_not_taken_for_a_missing_one(tmp_path: Path) -> None:
+    """Both would be 0 everywhere to the network: the one is refused by name, from a table and behind a route; the other is a case."""
+    labels = write_views(tmp_path, 24, without_lateral=(5,))
+    even = tmp_path / "studies" / "7-LL.dcm"
+    dataset = dcmread(even)
+    dataset.PixelData = np.full((dataset.Rows, dataset.Columns), 100, np.dtype(f"u{dataset.BitsAllocated // 8}")).tobytes()
+    dataset.save_as(even)
+    told: list[str] = []
+    asked = Asked(name="two-views", labels=(str(labels),), roles=("PA", "LL"), optional=("LL",), window=(1, 32, 32))
+    recipe = recipes.begun("classification", tmp_path / "studies", tmp_path / "run", 0, asked, told.append)
+    (line,) = [one for one in told[0].splitlines() if one.startswith("cases that cannot be read")]
+    assert "LL: every value is the same, as if there were no such image [HLM-3041]" in line
+    (assembled,) = subjects(Takes.IMAGES, "refuse", [tmp_path / "studies" / f"7-{view}.dcm" for view in ("PA", "LL")])
+    with pytest.raises(EvenRole, match=r"^LL: every value"):
+        recipe.application.analyse(assembled.subject, Keeps())
 
 
 def test_views_of_two_sides_need_sides_in_their_roles(tmp_path: Path) -> None:

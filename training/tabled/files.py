@@ -43,6 +43,7 @@ def filed(folder: Path, table: LabelTable, modality: str | None) -> TabledStudie
     lost: list[str] = []
     doubtful: set[Path] = set()
     first: dict[tuple[Path, int | None], int] = {}
+    anywhere = False
     for line in table.lines:
         try:
             path = below.place(line.name)
@@ -51,16 +52,25 @@ def filed(folder: Path, table: LabelTable, modality: str | None) -> TabledStudie
             cases.append(_case(line, path, said))
         except (UnfitData, InputError) as unfit:
             lost.append(f"line {line.number}: {unfit}")
-            doubtful.update(below.meant(line.name))
+            meant = below.meant(line.name)
+            doubtful.update(meant)
+            anywhere = anywhere or bool(line.boxes and not meant)
     used = {path for case in cases for path in case.files}
     rest = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("[!.]*")) if is_image(path) and path not in used}
     blank: dict[str, Path] = {}
-    if table.rest_is_empty and cases:
-        # what a line may mean that was left out shows what that line says, and not nothing
+    if table.rest_is_empty and cases and not anywhere:
+        # what a line may mean that was left out shows what that line says, and not nothing; a line that names no file may mean any
         blank = {name: path for name, path in rest.items() if doubtful.isdisjoint((path, *path.parents))}
     empty = [_case(empty_line(table, name), path, said) for name, path in blank.items()]
     unlabelled = tuple(name for name in rest if name not in blank)
-    found = TabledStudies(cases=(*cases, *empty), lost=tuple(lost), unlabelled=unlabelled, left_out=(), empty=tuple(blank))
+    found = TabledStudies(
+        cases=(*cases, *empty),
+        lost=tuple(lost),
+        unlabelled=unlabelled,
+        left_out=(),
+        empty=tuple(blank),
+        doubted=unlabelled if table.rest_is_empty else (),
+    )
     return of_one_modality(found, folder, len(table.lines))
 
 

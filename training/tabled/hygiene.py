@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import fisher_exact, mannwhitneyu, median_abs_deviation
 
 from inference.applications.bundle.steps import covered
+from inference.applications.bundle.views import refuse_even
 from inference.errors import HilumError
 from inference.imaging.resample import Shape, reorientation
 from inference.imaging.subject import Images
@@ -110,6 +111,7 @@ def see(case: TabledCase, roles: Roles = ONE) -> Seen:
     of_role: Mapping[str, NDArray[np.float32]] = {}
     if roles.names:
         of_role = values_in_roles(subject, roles)
+        refuse_even(of_role)
         every = list(of_role.values())
         features = np.concatenate([described(of_role.get(role, np.zeros_like(values))) for role in roles.names])
     each = tuple(hashlib.sha256(repr(one.shape).encode() + np.ascontiguousarray(one).tobytes()).hexdigest() for one in every)
@@ -149,6 +151,7 @@ def clean(table: LabelTable, found: TabledStudies, tell: Callable[[str], None]) 
     if table.boxed:
         asked += [
             Question(what="images in no line", cases=found.empty, done="KEPT, AS SHOWING NOTHING"),
+            Question(what="images that a lost line may mean", cases=found.doubted, done="NOT USED: NAME THEM, EMPTY ONES TOO"),
             Question(what="boxes that stand twice", cases=table.twice, done="each is taken once"),
         ]
     if found.unsaid:

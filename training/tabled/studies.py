@@ -87,7 +87,8 @@ class TabledCase:
 class TabledStudies:
     """What the lines name; `lost` says of lines why they name nothing, `unlabelled` are series of images that no line names, `unsaid` is
     what nothing says of the images, and is taken for granted. `empty` are images that no line names, and that are learned as such without a
-    box. `hounsfield` is whether a CT has its own values. `roles` are those of several series that each case has."""
+    box; `doubted` are those that are not, since a line that was left out may mean them. `hounsfield` is whether a CT has its own values.
+    `roles` are those of several series that each case has."""
 
     cases: tuple[TabledCase, ...]
     lost: tuple[str, ...]
@@ -95,6 +96,7 @@ class TabledStudies:
     left_out: tuple[str, ...]
     unsaid: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
+    doubted: tuple[str, ...] = ()
     hounsfield: bool = True
     roles: Roles = ONE
 
@@ -118,6 +120,7 @@ def tabled(folder: Path, table: LabelTable) -> TabledStudies:
     cases: list[TabledCase] = []
     lost: list[str] = []
     doubtful: set[Path] = set()
+    anywhere = False
     for line in table.lines:
         named = there.get(line.name, [])
         if len(named) == 1:
@@ -127,18 +130,26 @@ def tabled(folder: Path, table: LabelTable) -> TabledStudies:
             doubtful.update(path for _, files in named for path in files)
         else:
             lost.append(f"line {line.number}: no image here has the {table.identifier} that it names")
+            anywhere = anywhere or bool(line.boxes)
     used = {path for case in cases for path in case.files}
     empty: list[TabledCase] = []
-    if table.rest_is_empty:
+    if table.rest_is_empty and not anywhere:
         kinds = {case.modality for case in cases}
-        # what a line may mean that was left out shows what that line says, and not nothing
+        # what a line may mean that was left out shows what that line says, and not nothing; a line that names no image may mean any
         not_blank = used | doubtful
         rest = [(one, path) for one in series if one.modality in kinds for path in one.files if path not in not_blank]
         empty = [_case(empty_line(table, read_instance(path).sop_instance_uid), one, (path,)) for one, path in rest]
         used |= {path for _, path in rest}
     unlabelled = tuple(one.uid for one in series if not used.intersection(one.files))
     names = tuple(case.name for case in empty)
-    made = TabledStudies(cases=(*cases, *empty), lost=tuple(lost), unlabelled=unlabelled, left_out=found.left_out, empty=names)
+    made = TabledStudies(
+        cases=(*cases, *empty),
+        lost=tuple(lost),
+        unlabelled=unlabelled,
+        left_out=found.left_out,
+        empty=names,
+        doubted=unlabelled if table.rest_is_empty else (),
+    )
     return of_one_modality(made, folder, len(table.lines))
 
 

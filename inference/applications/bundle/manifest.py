@@ -39,7 +39,7 @@ from inference.applications.bundle.nouns import made_of, named, said_of
 from inference.applications.bundle.parts import accepts_from, answer_from, measure_from, number_from
 from inference.applications.bundle.steps import STEPS, ImageOnGrid, Transform, source_image
 from inference.applications.bundle.structures import Structure, not_found, segment_of, structure_from
-from inference.applications.bundle.views import in_roles, together
+from inference.applications.bundle.views import in_roles, refuse_even, together
 from inference.applications.manifest import check_manifest
 from inference.applications.measured import measured_outputs
 from inference.applications.port import (
@@ -346,6 +346,10 @@ def prepared(manifest: BundleManifest, subject: Seen, marked: NDArray[Any] | Non
     Of a single image of which it sees several samples: (3, 1, Y, X); of views by their roles (C, 1, Y, X), on the grid of one of them.
 
     `marked` are the labels (Z, Y, X) of the network before it, on the grid of the volume or the reference: further channels.
+
+    Raises
+    ------
+    EvenRole
     """
     if marked is not None:
         assert manifest.before is not None, "it marked them"
@@ -360,12 +364,15 @@ def prepared(manifest: BundleManifest, subject: Seen, marked: NDArray[Any] | Non
         return appended(manifest.prepare, images, marked, range(1, manifest.channels), manifest.before, room)
     if isinstance(subject, VolumeSet):
         there = [role for role in manifest.roles if role in subject]
+        refuse_even({role: subject[role].voxels for role in there})
         images = preparing.together(manifest.prepare, [source_image(subject[role]) for role in there])
         values = dict(zip(there, (image.values for image in images), strict=True))
+        refuse_even(values)
         absent = np.zeros_like(images[0].values)
         return replace(images[0], values=np.stack([values.get(role, absent) for role in manifest.roles]))
     if isinstance(subject, Mapping):
         views = {role: prepared(replace(manifest, roles=()), image) for role, image in subject.items()}
+        refuse_even({role: view.values for role, view in views.items()})
         first = next(iter(views.values()))
         return replace(first, values=np.stack([views[role].values if role in views else first.values * 0 for role in manifest.roles]))
     if isinstance(subject, Image) and manifest.samples is Samples.RGB:

@@ -1,8 +1,12 @@
-"""Views of an examination that a network sees together: which image shows which role, by what headers say of side and projection."""
+"""Views of an examination that a network sees together: which image shows which role, by what headers say of side and projection; and
+which shows nothing."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from inference.imaging.errors import RoleUnfilled
+from numpy.typing import NDArray
+
+from inference.imaging.errors import EvenRole, RoleUnfilled
 from inference.imaging.subject import Image, Images
 from inference.translatable import Translatable, say
 
@@ -41,6 +45,10 @@ def together(
             unfit.append(" and ".join(why))
             continue
         found.append({role: those[0] for role, those in shown.items() if those})
+        known = {place for those in shown.values() for place in those}
+        if others := len(places) - len(known):
+            number = {"number": others, "of": len(images.images), "roles": ", ".join(called.values())}
+            said.append(say("{number} of {of} images show none of {roles} and were not looked at.", **number))
         if absent := [called[role] for role, those in shown.items() if not those]:
             said.append(say("Analysed without {roles}: there was no such image.", roles=", ".join(absent)))
     if not found:
@@ -53,6 +61,17 @@ def together(
 def in_roles(places: Mapping[str, int], images: Images) -> Mapping[str, Image]:
     """The images by their roles."""
     return {role: images.images[place] for role, place in places.items()}
+
+
+def refuse_even(values: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse a role whose values are one throughout: a network that is given 0 for a missing role would take it for missing.
+
+    Raises
+    ------
+    EvenRole
+    """
+    if even := [role for role, seen in values.items() if seen.min() == seen.max()]:
+        raise EvenRole(f"{' and '.join(even)}: every value is the same, as if there were no such image")
 
 
 def shows(image: Image, role: str) -> bool:

@@ -54,6 +54,13 @@ def test_a_view_that_may_be_missing_is_told_and_a_side_that_lacks_another_is_lef
     ]
 
 
+def test_images_that_show_no_role_are_counted() -> None:
+    """A reader of a mammogram with a magnification beside the four views must know that nobody looked at it."""
+    found, said = together(("CC", "MLO"), (), images("L CC", "L MLO", "L ML", "L"))
+    assert [dict(one) for one in found] == [{"CC": 0, "MLO": 1}]
+    assert [str(one) for one in said] == ["2 of 4 images show none of L CC, L MLO and were not looked at."]
+
+
 def test_images_that_say_no_side_are_of_the_one_that_the_others_say() -> None:
     """A chest's lateral view with a side beside a frontal one without are of one examination; beside two sides they are of neither."""
     found, said = together(("PA", "LL"), ("LL",), images("PA", "L LL"))
