@@ -189,10 +189,17 @@ class Requestor(Protocol):
 
 
 class PeerAway(DeliveryError):
-    """The peer cannot be reached, or does not answer."""
+    """The peer cannot be reached, or does not answer.
+
+    `broke_off`: it was there, and ended the connection at the request for an association.
+    """
 
     code = "HLM-6001"
     remedy = "Check that the peer runs, its address and port, and the network between."
+
+    def __init__(self, said: str, *, broke_off: bool = False) -> None:
+        super().__init__(said)
+        self.broke_off = broke_off
 
 
 class PeerRejected(DeliveryError):

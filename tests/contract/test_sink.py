@@ -257,6 +257,42 @@ def test_a_peer_that_rejects_what_it_would_take_nothing_of_takes_no_such_objects
     assert caught.value.retry
 
 
+@pytest.mark.parametrize("how", ["abort", "close"])
+def test_a_peer_that_breaks_off_at_what_it_does_not_know_takes_no_such_objects(how: str, tmp_path: Path) -> None:
+    """It counted as away, and the delivery was tried for ever: masks by themselves, and one object that it does not know among others. One
+    that breaks off whatever is asked is away."""
+    knows = {SecondaryCaptureImageStorage, Verification}
+
+    def requested(event: Any) -> None:
+        proposed = {str(one.abstract_syntax) for one in event.assoc.requestor.primitive.presentation_context_definition_list}
+        if proposed <= knows:
+            return
+        if how == "abort":
+            event.assoc.acse.send_abort(0x02)
+        else:
+            event.assoc.dul.socket.close()
+        event.assoc.kill()
+
+    ae = AE(ae_title="ARCHIVE")
+    for uid in (SecondaryCaptureImageStorage, Comprehensive3DSRStorage, Verification):
+        ae.add_supported_context(uid)
+    handlers = [(evt.EVT_REQUESTED, requested), (evt.EVT_C_STORE, lambda event: 0x0000)]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    mask, *others = parcels(tmp_path, "seg", "sr", "sc")
+    try:
+        sink = dimse_sink(int(server.socket.getsockname()[1]))
+        (refused,), (report, page) = sink.send([mask]), sink.send(others)
+        knows.clear()
+        with pytest.raises(DeliveryError) as caught:
+            sink.send([mask])
+    finally:
+        server.shutdown()
+    for one in (refused, report):
+        assert (one.refused, one.not_taken, one.status) == (True, True, 0x0122)
+    assert page.accepted
+    assert caught.value.retry
+
+
 def test_asking_a_peer_that_is_away_is_a_delivery_error() -> None:
     """Nobody there has said no."""
     gone = Archive()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
 
 from node.dimse.port import NotAFile, StoreStatus
 from node.dimse.requestor.opening import Timeouts
@@ -53,11 +53,11 @@ def _data(files: list[str]) -> list[bytes]:
     return [data_set_of(Path(file).read_bytes()) for file in files]
 
 
-def _takes(count: int, kept: list[Stored], *, max_pdu: int = 16384) -> Callable[[Conversation], None]:
+def _takes(count: int, kept: list[Stored], *, max_pdu: int = 16384, syntax: str | None = None) -> Callable[[Conversation], None]:
     """A script that answers so many C-STOREs, and the release behind them."""
 
     def script(one: Conversation) -> None:
-        one.associate(max_pdu=max_pdu)
+        one.associate(max_pdu=max_pdu, syntax=syntax)
         for _ in range(count):
             stored = one.stored()
             assert stored is not None, f"{count} instances come"
@@ -374,6 +374,19 @@ def test_other_contexts_need_another_association_once(tmp_path: Path) -> None:
             assert [one.status for one in requestor.store(files)] == [0x0000]
         requestor.close()
     assert {sop_class for _, sop_class, _ in acceptor.conversations[1].offered} == {MRImageStorage, CTImageStorage}
+
+
+def test_a_peer_that_takes_one_uncompressed_syntax_alone_is_asked_once(tmp_path: Path) -> None:
+    """Each delivery cost it two associations: what it had declined beside what it took was asked for by itself again and again."""
+    masks, reports = _files(tmp_path, 1), _files(tmp_path, 1, sop_class=CTImageStorage)
+    first: list[Stored] = []
+    second: list[Stored] = []
+    with accepting(_takes(1, first, syntax=ExplicitVRLittleEndian), _takes(5, second, syntax=ExplicitVRLittleEndian)) as acceptor:
+        requestor = _requestor(acceptor.port, idle_s=PATIENCE_S)
+        for files in (masks, reports) * 3:
+            assert [one.status for one in requestor.store(files)] == [0x0000]
+        requestor.close()
+    assert (len(first), len(second)) == (1, 5)
 
 
 def test_an_idle_association_is_released_by_itself(tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ class Conversation:
             data += came
         return data
 
-    def associate(self, *, max_pdu: int = 16384, takes: Sequence[str] | None = None) -> None:
-        """Accept what is asked for: every context, or those of these abstract syntaxes."""
+    def associate(self, *, max_pdu: int = 16384, takes: Sequence[str] | None = None, syntax: str | None = None) -> None:
+        """Accept what is asked for: every context, or those of these abstract syntaxes, or of this transfer syntax."""
         said = self.pdu()
         assert said is not None, "somebody asks for an association"
         assert said[0] == 1, "and for nothing else"
@@ -72,7 +72,8 @@ class Conversation:
         contexts = asked.presentation_context_definition_list
         for context in contexts:
             self.offered.append((context.context_id, str(context.abstract_syntax), str(context.transfer_syntax[0])))
-            context.result = 0 if takes is None or str(context.abstract_syntax) in takes else 3
+            known = takes is None or str(context.abstract_syntax) in takes
+            context.result = 0 if known and syntax in (None, str(context.transfer_syntax[0])) else 3
         answer.presentation_context_definition_results_list = contexts
         length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
         length.maximum_length_received = max_pdu

@@ -135,7 +135,7 @@ def _agreed(connection: PduConnection, asked: bytes, contexts: Sequence[Context]
             raise NotDicom(f"{peer.who} is none that speaks DICOM: {_other_protocol(claimed.head)} answers there") from claimed
         raise PeerAway(f"{peer.who} {claimed}") from claimed
     except ConnectionLost as lost:
-        raise PeerAway(f"{peer.who} {lost}") from lost
+        raise PeerAway(f"{peer.who} {lost}", broke_off=True) from lost
     try:
         if said.kind == PduType.ASSOCIATE_AC:
             return accepted(said.body, contexts)
@@ -150,7 +150,7 @@ def _agreed(connection: PduConnection, asked: bytes, contexts: Sequence[Context]
         last_word(connection, pdu.pack_abort(AbortSource.PROVIDER, malformed.reason))
         raise PeerAway(f"{peer.who} answers a request for an association with {malformed}") from malformed
     if said.kind == PduType.ABORT:
-        raise PeerAway(f"{peer.who} aborts the association before it stands")
+        raise PeerAway(f"{peer.who} aborts the association before it stands", broke_off=True)
     raise PeerAway(f"{peer.who} answers a request for an association with a PDU of type {said.kind:02X}")
 
 

@@ -18,7 +18,7 @@ from node.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN, Context
 from node.dimse.port import SOP_CLASS_NOT_SUPPORTED, NotAFile, PeerAway, PeerRefuses, PeerRejected, StoreStatus
 from node.dimse.requestor.association import Association, AssociationEnded, StoreBatch, StoreStatuses
 from node.dimse.requestor.opening import Called, Timeouts
-from node.dimse.requestor.outgoing import MOST_CONTEXTS, Outgoing, batches, outgoing
+from node.dimse.requestor.outgoing import MOST_CONTEXTS, Outgoing, batches, contexts_for, outgoing
 from node.dimse.requestor.queries import FIND, count_instances, count_series, finding, holds_instance
 from node.domain.errors import DeliveryError
 from node.settings.peers import May, Peer
@@ -56,12 +56,14 @@ class IdleAssociation:
             return idle, True
         if idle is not None:
             idle.release()
-        # what the peer took before goes along, so that the next parcel finds its context; what it did not take is asked for by itself
+        # SOP classes that the peer took before go along, in every syntax that it was asked for, so that the next parcel finds its contexts;
+        # those that it did not take are asked for by themselves
         with self._guard:
             asked = list(dict.fromkeys([*contexts, *self._taken]))[:MOST_CONTEXTS] if self._idle_s else list(contexts)
         made = Association.requested(self._peer, asked)
         with self._guard:
-            self._taken = dict.fromkeys([one for one in asked if one in made.contexts])
+            classes = {one.sop_class_uid for one in made.contexts}
+            self._taken = dict.fromkeys([one for one in asked if one.sop_class_uid in classes])
         return made, False
 
     def give(self, association: Association) -> None:
@@ -172,7 +174,8 @@ class PeerRequestor:
 
         A data set goes out as it lies in the file where the peer takes its transfer syntax, else uncompressed. A file that is none has
         the status None, and so have those that were not reached when the association ended; what no context was accepted for, and what
-        the peer rejects an association for without a reason, and accepts one for Verification, has 0x0122, SOP class not supported.
+        the peer rejects an association for without a reason, or breaks off at, and accepts one for Verification, has 0x0122, SOP class not
+        supported.
         `unknown` is said of the one that went out whole and was not answered.
 
         Raises
@@ -200,9 +203,13 @@ class PeerRequestor:
                 told.leave(pending, SOP_CLASS_NOT_SUPPORTED, f"not sent: {none_accepted}")
                 return
             except DeliveryError as away:
-                if isinstance(away, PeerRejected) and away.unexplained and self._takes_none(contexts):
-                    told.leave(pending, SOP_CLASS_NOT_SUPPORTED, f"not sent: {away}")
-                    return
+                taken = self._taken_of(contexts, away)
+                untaken = [one for one in pending if taken is not None and taken.isdisjoint(contexts_for(one[1]))]
+                if taken is not None and untaken:
+                    told.leave(untaken, SOP_CLASS_NOT_SUPPORTED, f"not sent: {away}")
+                    contexts = [one for one in contexts if one in taken]
+                    pending = [one for one in pending if one not in untaken]
+                    continue
                 if not told.any_sent:
                     raise
                 told.leave(pending, None, f"not sent: {away}")
@@ -210,14 +217,17 @@ class PeerRequestor:
             pending = StoreBatch(association, self._who, pending, told).send(stood_idle=stood_idle)
             self._standing.give(association)
 
-    def _takes_none(self, contexts: Sequence[Context]) -> bool:
-        """Whether a peer that rejects an association for these alone accepts one for Verification too, and none of these in it: some reject
-        what they would take nothing of (PS3.8 9.3.4 lets them)."""
+    def _taken_of(self, contexts: Sequence[Context], away: DeliveryError) -> frozenset[Context] | None:
+        """What a peer takes of these that rejects an association for them without a reason, or breaks off: some do at what they would take
+        nothing of (PS3.8 9.3.4 lets them). None where it is away, whatever is asked."""
+        if not (isinstance(away, PeerRejected) and away.unexplained) and not (isinstance(away, PeerAway) and away.broke_off):
+            return None
         try:
-            with self._association([VERIFICATION, *contexts][:MOST_CONTEXTS]) as association:
-                return association.contexts.keys().isdisjoint(contexts)
+            taken = self.accepts(contexts)
+            # twice: one that is overburdened breaks off now and then at what it takes
+            return taken | self.accepts([one for one in contexts if one not in taken])
         except DeliveryError:
-            return False
+            return None
 
     def count(self, study_instance_uid: str, series_instance_uid: str | None) -> int | None:
         """How many instances of a study or series the peer has; None when it cannot say or knows none.
