@@ -3,6 +3,7 @@ reconstruction and its averages, two kernels, two echoes.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeAlias
 
@@ -28,9 +29,8 @@ def refuse_unlike(stack: Sequence[Slice]) -> None:
     """Look at what headers say of slices in their order along the normal, before a pixel is decoded.
 
     Modality, units, type of rescale, what is bright (MONOCHROME1 or 2), echo time, inversion time and b-value are one in a volume, and all
-    are rescaled or none. Kind of
-    image, kernel, thickness and tube voltage may change along it where blocks lie above each other, and never to and fro. An image that
-    does not say is of no kind.
+    are rescaled or none; of CT by one intercept, where slope and stored values are of one form. Kind of image, kernel, thickness and tube
+    voltage may change along it where blocks lie above each other, and never to and fro. An image that does not say is of no kind.
 
     Raises
     ------
@@ -116,6 +116,20 @@ def _rescaled(frames: Sequence[FrameData]) -> list[Kind | None]:
     return [absent in stated and one not in (absent, _AS_STORED) for one in stated]
 
 
+def _intercepts(frames: Sequence[FrameData]) -> list[Kind | None]:
+    """Of CT the intercept, where slices of one slope and one form of stored values have several: one that was written anew without its own
+    is off by 1024 HU."""
+    found: list[tuple[Kind, Kind] | None] = []
+    for frame in frames:
+        holder = macro(frame.own, frame.common, tags.PIXEL_VALUE_TRANSFORMATION, frame.uid)
+        slope, intercept = (tags.stated(holder, tag, 1) for tag in (tags.RESCALE_SLOPE, tags.RESCALE_INTERCEPT))
+        stored = tuple(tags.text(frame.header, tag) for tag in (tags.BITS_STORED, tags.PIXEL_REPRESENTATION))
+        ct = tags.text(frame.header, tags.MODALITY) == "CT" and intercept is not None
+        found.append(((slope, stored), intercept) if ct else None)
+    several = Counter(of for of, _ in {one for one in found if one is not None})
+    return [one if one is not None and several[one[0]] > 1 else None for one in found]
+
+
 def _rescale_types(frames: Sequence[FrameData]) -> list[Kind | None]:
     holders = [macro(frame.own, frame.common, tags.PIXEL_VALUE_TRANSFORMATION, frame.uid) for frame in frames]
     return [
@@ -129,6 +143,7 @@ _ONE: dict[str, Callable[[Sequence[FrameData]], Sequence[Kind | None]]] = {
     "Units": _texts(0x00541001),
     "PhotometricInterpretation": _texts(tags.PHOTOMETRIC_INTERPRETATION),
     "RescaleSlope (absent in some)": _rescaled,
+    "RescaleIntercept": _intercepts,
     "RescaleType": _rescale_types,
     "EchoTime": _numbers("EchoTime", (0x00189114, 0x00189082), 0x00180081),
     "InversionTime": _numbers("InversionTime", (0x00189115, 0x00189079), 0x00180082),

@@ -40,10 +40,12 @@ _LIFTED = {
     0x00189115: (0x00189079,),
     0x00189118: (0x00209241,),
     0x00209253: (0x00209245,),
+    0x00289145: (0x00281054,),
     0x00209111: (0x00209128,),
 }
 """Sequence of the functional groups → what is lifted: thickness, spacing between slices and of pixels; image orientation; image position;
-effective echo time; inversion times; nominal percentage of the cardiac and of the respiratory phase; index of the temporal position."""
+effective echo time; inversion times; nominal percentage of the cardiac and of the respiratory phase; type of rescale; index of the temporal
+position."""
 _IMAGE_POSITION = "ImagePositionPatient"
 _OF_ONE_FRAME = frozenset({"EffectiveEchoTime", "InversionTimes"})
 """Of frames that differ the first one's is told."""

@@ -26,7 +26,6 @@ from inference.errors import HilumError
 from inference.imaging.alike import IN_BLOCKS, in_blocks, kind_of_image, kinds_of_numbers, rescale_type
 from inference.imaging.assemble import MOSAICS
 from inference.imaging.judge.agent import not_native
-from inference.imaging.judge.computed import computed_by
 from inference.imaging.judge.contrast import TYPED, Weighting, against
 from inference.imaging.judge.expects import Contrast, Expects
 from inference.imaging.judge.stated import DESCRIBED, elsewhere, may_be, may_show, named_twice, other_parts
@@ -38,6 +37,7 @@ from node.domain.route import Decision, Route, Tried
 from node.routing.decisions import SeriesView, holds_images
 from node.routing.layout import Layout, without_localizers
 from node.routing.over_time import Slices
+from node.routing.values import as_stored, computed, half_rescaled, intercepts
 
 _NAMED_VALUES = 3
 _SAID = tuple(sorted(SAID))
@@ -53,7 +53,7 @@ TELLING = frozenset(
         *("AcquisitionContrast", "ScanningSequence", "EchoPlanarPulseSequence", "EchoTime", "EffectiveEchoTime", "RepetitionTime"),
         *("SequenceName", "PulseSequenceName", "FlipAngle", "AcquisitionNumber", "NominalInterval", "HeartRate", *TYPED),
         *("InversionTime", "InversionTimes", "Units", "ConvolutionKernel", "KVP", "DiffusionBValue", "RescaleSlope", "RescaleType"),
-        *("IssuerOfPatientID", "ContrastBolusAgent", "ContrastBolusAgentSequence"),
+        *("IssuerOfPatientID", "ContrastBolusAgent", "ContrastBolusAgentSequence", "RescaleIntercept", "BitsStored", "PixelRepresentation"),
         *SAID,
         *LOOKED_AT,
     }
@@ -155,7 +155,8 @@ def answer(application: Application, view: SeriesView, *, counted: bool = True) 
     refused = [
         *_nameless(view),
         *_no_patient(expects, view),
-        *_computed(expects, view),
+        *computed(expects, view),
+        *half_rescaled(accepts, view),
         *_elsewhere(accepts, expects, view),
         *((layout.wrong,) if layout.wrong else ()),
     ]
@@ -432,15 +433,6 @@ def _no_patient(expects: Expects, view: SeriesView) -> list[str]:
     return [reason] if (reason := next(filter(None, map(no_patient_by, said)), "")) else []
 
 
-def _computed(expects: Expects, view: SeriesView) -> list[str]:
-    if expects.part is None:
-        return []
-    keywords = "ImageType", "SeriesDescription", "RescaleType"
-    said = {tuple(tuple(texts_of(one, keyword)) for keyword in keywords) for one in view.members or (view.header,)}
-    found = (computed_by(kinds, "\\".join(words), " ".join(units)) for kinds, words, units in sorted(said))
-    return [reason] if (reason := next(filter(None, found), "")) else []
-
-
 def _elsewhere(accepts: Accepts, expects: Expects, view: SeriesView) -> list[str]:
     """Slices of which two elements say that they show another part of the body."""
     if expects.part is None or not accepts.takes.of_slices:
@@ -473,6 +465,7 @@ def _unlike(accepts: Accepts, view: SeriesView, layout: Layout) -> list[str]:
         kinds[keyword] = [*kinds_of_numbers(keyword, stated)]
         if keyword == "DiffusionBValue" and any(stated) and None in stated:
             kinds[keyword].append("in private attributes, if anywhere")
+    kinds["RescaleIntercept"] = intercepts(images)
     said = {keyword: [kind for kind in found if kind is not None] for keyword, found in kinds.items()}
     told = {keyword for keyword in IN_BLOCKS if layout.order and in_blocks(said[keyword])}
     differ = [keyword for keyword, found in said.items() if len(set(found)) > 1 and keyword not in told]
@@ -495,6 +488,8 @@ def _doubts(accepts: Accepts, expects: Expects, view: SeriesView) -> list[str]:
     silent = all(_weighting(one).silent for one in view.members or (view.header,))
     if expects.contrast is Contrast.FLAIR and silent:
         doubts.append(f"the headers do not say how the images are weighted; whether they are {expects.contrast.value} the pixels decide")
+    if expects.part is not None and as_stored(accepts, view):
+        doubts.append("no image says how its values are rescaled; whether they are HU is seen in the pixels")
     if not accepts.modality or not (texts_of(view.header, "Modality") or view.members):
         doubts.append("Modality is not said")
     return doubts

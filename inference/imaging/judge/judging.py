@@ -17,7 +17,7 @@ from inference.imaging.judge.agent import CONTRAST_AGENT, CONTRAST_AGENT_CODES, 
 from inference.imaging.judge.borders import WIDE, Met, borders_met, in_words
 from inference.imaging.judge.brain import brain_doubts
 from inference.imaging.judge.coarse import Coarse, Mask, coarse_of
-from inference.imaging.judge.computed import computed
+from inference.imaging.judge.computed import computed, rescaled
 from inference.imaging.judge.contrast import against, weighting_of
 from inference.imaging.judge.doubt import Doubt, declines
 from inference.imaging.judge.errors import ComputedImages, NoAnatomy, NotAPatient, OtherAnatomy, OtherContrast
@@ -93,6 +93,7 @@ class Judge:
             raise OtherAnatomy(reason)
         for volume in volumes_in(self._subject):
             _refuse_no_picture(part, volume, self._coarse_of(volume))
+            _refuse_as_stored(volume, self._headers)
             if self._expects.contrast is not None and part is BodyPart.HEAD and not self._expects.marked:
                 self._refuse_no_head(self._expects.contrast, volume)
         # of single images the view is what pixels tell, and the application goes by the body part itself
@@ -254,6 +255,14 @@ def _refuse_no_picture(part: BodyPart, volume: Volume, coarse: Coarse) -> None:
         reason = negative(coarse)
     if reason:
         raise NoAnatomy(f"series {volume.series_instance_uid}: {reason}")
+
+
+def _refuse_as_stored(volume: Volume, headers: Sequence[Dataset]) -> None:
+    """A CT that nothing rescales may hold HU, signed: air is below 0 then, and in each scan some air is."""
+    if volume.modality == "CT" and not any(map(rescaled, headers)) and float(volume.voxels.min()) >= 0:
+        raise NoAnatomy(
+            f"series {volume.series_instance_uid}: RescaleSlope and RescaleIntercept are absent and no value is below 0: these are no HU"
+        )
 
 
 def _elsewhere(part: BodyPart, headers: Sequence[Dataset]) -> str:

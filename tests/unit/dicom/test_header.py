@@ -36,6 +36,7 @@ LIFTED = (
         "RequestedProcedureDescription",
         "ScheduledProcedureStepDescription",
         "EffectiveEchoTime",
+        "RescaleType",
         "InversionTimes",
         "NominalPercentageOfCardiacPhase",
         "NominalPercentageOfRespiratoryPhase",

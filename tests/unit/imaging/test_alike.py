@@ -41,6 +41,7 @@ def stack(folder: Path, *kinds: dict[str, Any], **common: Any) -> list[Path]:
         ({}, {"Modality": "CT"}, "Modality"),
         ({}, {"PhotometricInterpretation": "MONOCHROME1"}, "PhotometricInterpretation"),
         (_CT, {"Modality": "CT"}, "RescaleSlope"),
+        (_CT, {**_CT, "RescaleIntercept": 0}, "RescaleIntercept"),
         ({"RescaleType": "HU", **_CT}, {"RescaleType": "MGML", **_CT}, "RescaleType"),
         (_CT, {"RescaleType": "US", **_CT}, "RescaleType"),
         ({"ImageType": _ORIGINAL, "EchoTime": 5}, {"ImageType": _LOSSY, "EchoTime": 50}, "EchoTime"),
@@ -89,6 +90,7 @@ def test_frames_are_compared_by_their_functional_groups(tmp_path: Path) -> None:
         [{"InversionTime": ms} for ms in (2500, 2500, 2480, 2500, 2480, 2500)],
         [{**_CT, **({"RescaleType": "HU"} if n % 2 else {})} for n in range(6)],
         [{"RescaleSlope": 0.5 + n, "RescaleIntercept": 0, "Modality": "PT", "Units": "BQML"} for n in range(6)],
+        [{**_CT, "RescaleSlope": 0.5 + n, "RescaleIntercept": -1024 + n} for n in range(6)],
     ],
     ids=[
         "rounding of thickness",
@@ -104,6 +106,7 @@ def test_frames_are_compared_by_their_functional_groups(tmp_path: Path) -> None:
         "rounding of inversion times",
         "Hounsfield units, said or not",
         "slopes of their own",
+        "slopes and intercepts of their own",
     ],
 )
 def test_what_belongs_together_stays(kinds: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -140,6 +140,33 @@ def test_whether_slices_are_of_one_kind_is_left_open_where_they_may_not_be(odd: 
     assert (said.fit, "differ in" in refused) == (fit, fit is Fit.OPEN)
 
 
+@pytest.mark.parametrize(
+    ("said", "odd", "fit", "why"),
+    [
+        ({"RescaleSlope": "1", "RescaleIntercept": "-1024"}, {"RescaleIntercept": "0"}, Fit.OPEN, "differ in RescaleIntercept"),
+        ({"RescaleSlope": "1", "RescaleIntercept": "-1024"}, {"RescaleSlope": None}, Fit.REFUSES, "has RescaleIntercept"),
+        ({"RescaleSlope": None, "RescaleIntercept": None}, {}, Fit.OPEN, "RescaleSlope and RescaleIntercept are absent"),
+    ],
+    ids=["one intercept", "one alone", "none"],
+)
+def test_ct_that_is_not_in_hu_is_told_by_headers(
+    said: Mapping[str, str | None], odd: Mapping[str, str | None], fit: Fit, why: str, tmp_path: Path
+) -> None:
+    """A slice that was written anew without its intercept; one of the two alone; neither, which signed values may do without."""
+    files = _series(tmp_path, modality="CT")
+    for number, file in enumerate(files):
+        one = dcmread(file)
+        for keyword, value in {**said, **(odd if number == 8 else {})}.items():
+            if value is None and keyword in one:
+                delattr(one, keyword)
+            elif value is not None:
+                setattr(one, keyword, value)
+        one.save_as(file)
+    heads = replace(HEADS, accepts=replace(HEADS.accepts, modality=("CT",)), expects=Expects(part=BodyPart.HEAD))
+    assert answer(heads, _view(files)).fit is fit
+    assert why in _refused(heads, files)
+
+
 @pytest.mark.parametrize(("thick", "fit"), [((3, 4, 5), Fit.TAKES), ((13, 14, 15), Fit.TAKES), ((3, 7, 11), Fit.OPEN)])
 def test_kinds_that_lie_in_blocks_are_told_by_headers(thick: Sequence[int], fit: Fit, tmp_path: Path) -> None:
     """Thicker slices over the base of a skull, behind which the others go on, and at an end; one here and there stays open, and is

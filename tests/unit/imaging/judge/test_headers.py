@@ -161,6 +161,12 @@ def test_real_series_by_their_contrast(real: Callable[[str], list[Path]], series
         ("DERIVED\\PRIMARY\\AXIAL\\ELECTRON_DENSITY", "", False),
         ("DERIVED\\SECONDARY\\AXIAL", "Iodine_map 1.0", False),
         ("DERIVED\\SECONDARY\\AXIAL", "Z eff", False),
+        *(
+            ("DERIVED\\SECONDARY\\AXIAL", said, False)
+            for said in ("DE_Iodine", "MD Iodine", "Iodine(Water)", "Z Effective", "Iodine no Water[mg/ml]", "Jodkarte", "Rho/Z", "T1 SUB")
+        ),
+        ("DERIVED\\SECONDARY\\AXIAL", "Subacute 1 mm", True),
+        ("DERIVED\\SECONDARY\\AXIAL", "sub-mm thorax", True),
         ("DERIVED\\PRIMARY\\AXIAL\\VMI", "Monoenergetic 70 keV", True),
         ("DERIVED\\PRIMARY\\AXIAL\\MAT_REMOVED", "VNC", True),
         ("ORIGINAL\\PRIMARY\\AXIAL", "Thorax iodine 1.0", True),
@@ -183,7 +189,7 @@ def test_projections_and_differences_are_declined(part: BodyPart, image_type: st
     assert Judge(Expects(), volume, headers).before() == ()
 
 
-@pytest.mark.parametrize("unit", ["MGML", "Z_EFF", "PCT", "ED", "EDW", "HU", "US", ""])
+@pytest.mark.parametrize("unit", ["MGML", "%EDW", "Z_EFF", "PCT", "ED", "EDW", "HU", "US", ""])
 def test_values_in_another_unit_than_attenuation_are_declined(unit: str) -> None:
     """Of spectral CT, whatever ImageType says (PS3.3 C.11.1.1.2); US is unspecified."""
     volume = volume_of(pictured(brain()), (2.5,) * 3)
@@ -193,6 +199,19 @@ def test_values_in_another_unit_than_attenuation_are_declined(unit: str) -> None
         return
     with pytest.raises(ComputedImages, match=f"RescaleType is {unit}: the images were computed from others"):
         judge.before()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_frames_of_a_multi_frame_image_say_their_unit(shared: bool) -> None:
+    """In the functional groups, shared or its own: the data set around them says nothing of it."""
+    groups, mapping = Dataset(), Dataset()
+    mapping.RescaleType = "MGML"
+    groups.PixelValueTransformationSequence = [mapping]
+    image = header(ImageType=["ORIGINAL", "PRIMARY", "VOLUME", "NONE"])
+    image.SharedFunctionalGroupsSequence = [groups if shared else Dataset()]
+    image.PerFrameFunctionalGroupsSequence = [Dataset(), Dataset() if shared else groups]
+    with pytest.raises(ComputedImages, match="RescaleType is MGML"):
+        Judge(Expects(part=BodyPart.CHEST), volume_of(pictured(brain()), (2.5,) * 3, "CT"), (image,)).before()
 
 
 def test_another_part_of_the_body_is_told_and_another_contrast_declined() -> None:
@@ -227,6 +246,16 @@ def test_lungs_need_air() -> None:
     with pytest.raises(NoAnatomy, match="no HU"):
         Judge(Expects(part=BodyPart.CHEST), volume, ()).before()
     assert Judge(Expects(), volume, ()).before() == ()
+
+
+def test_a_head_on_ct_that_nothing_rescales_needs_air_below_zero() -> None:
+    """Stored values from 0 on are no HU; what says how it is rescaled, or has values below 0, is taken."""
+    voxels = np.maximum(pictured(brain()), 0).astype(np.int16)
+    expects, volume = Expects(part=BodyPart.HEAD), volume_of(voxels, (2.5,) * 3, "CT")
+    with pytest.raises(NoAnatomy, match="RescaleSlope and RescaleIntercept are absent and no value is below 0"):
+        Judge(expects, volume, (header(),)).before()
+    assert Judge(expects, volume, (header(RescaleSlope=1, RescaleIntercept=0),)).before() == ()
+    assert Judge(expects, volume_of((voxels - 1000).astype(np.int16), (2.5,) * 3, "CT"), (header(),)).before() == ()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""What headers say of the values of images before a pixel is read: computed from others, and, of CT, how those that are stored become HU
+(PS3.3 C.11.1)."""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+
+from inference.applications.port import Accepts
+from inference.imaging.judge.computed import computed_by
+from inference.imaging.judge.expects import Expects
+from node.domain.instance import Header, first_number, texts_of
+from node.routing.decisions import SeriesView
+
+_BOTH = ("RescaleSlope", "RescaleIntercept")
+
+
+def computed(expects: Expects, view: SeriesView) -> list[str]:
+    """Why the images were computed from others, where the application expects a part of the body."""
+    if expects.part is None:
+        return []
+    keywords = "ImageType", "SeriesDescription", "RescaleType"
+    said = {tuple(tuple(texts_of(one, keyword)) for keyword in keywords) for one in view.members or (view.header,)}
+    found = (computed_by(kinds, "\\".join(words), " ".join(units)) for kinds, words, units in sorted(said))
+    return [reason] if (reason := next(filter(None, found), "")) else []
+
+
+def intercepts(images: Sequence[Header]) -> list[Hashable]:
+    """Those of CT, where images of one slope and one form of stored values have several, as `inference.imaging.alike` looks at them."""
+    found = {
+        (one.get("RescaleSlope"), one.get("BitsStored"), one.get("PixelRepresentation"), first_number(one, "RescaleIntercept"))
+        for one in images
+        if "CT" in texts_of(one, "Modality") and "RescaleIntercept" in one
+    }
+    several = Counter(each[:-1] for each in found)
+    return [each[-1] for each in found if several[each[:-1]] > 1]
+
+
+def half_rescaled(accepts: Accepts, view: SeriesView) -> list[str]:
+    """Why a CT with one of slope and intercept is parked: what its values mean stands in both."""
+    there = {tuple(keyword for keyword in _BOTH if keyword in one) for one in _of_ct(accepts, view)}
+    halves = sorted(keywords[0] for keywords in there if len(keywords) == 1)
+    return [f"an image of CT has {halves[0]} alone: what its values mean stands in {' and '.join(_BOTH)}"] if halves else []
+
+
+def as_stored(accepts: Accepts, view: SeriesView) -> bool:
+    """Whether it is CT that says in no image how it is rescaled."""
+    images = _of_ct(accepts, view)
+    return bool(images) and not any(keyword in one for one in images for keyword in (*_BOTH, "ModalityLUTSequence"))
+
+
+def _of_ct(accepts: Accepts, view: SeriesView) -> Sequence[Header]:
+    of_ct = accepts.takes.of_slices and "CT" in texts_of(view.header, "Modality")
+    # of a multi-frame image each frame may say it, and not all of them stand in a header
+    return [one for one in view.members or (view.header,) if "NumberOfFrames" not in one] if of_ct else ()
