@@ -47,7 +47,7 @@ def together(
         found.append({role: those[0] for role, those in shown.items() if those})
         known = {place for those in shown.values() for place in those}
         if others := len(places) - len(known):
-            number = {"number": others, "of": len(images.images), "roles": ", ".join(called.values())}
+            number = {"number": str(others), "of": str(len(images.images)), "roles": ", ".join(called.values())}
             said.append(say("{number} of {of} images show none of {roles} and were not looked at.", **number))
         if absent := [called[role] for role, those in shown.items() if not those]:
             said.append(say("Analysed without {roles}: there was no such image.", roles=", ".join(absent)))
