@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from inference.applications.bundle import retinanet
 from inference.applications.bundle.config import Config
 from inference.applications.bundle.errors import CodeRefused, HostileBundle, UnfitBundle, UnreadableBundle
+from inference.applications.bundle.shifted_windows import regions_kept
 from inference.engines.errors import LibraryNotInstalled, UnreadableModel
 from inference.engines.extras import demand
 from inference.engines.safetensors import read_safetensors
@@ -287,7 +288,8 @@ def convert(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            program = torch.export.export(network, (example,), dynamic_shapes=(shapes,))
+            with regions_kept():
+                program = torch.export.export(network, (example,), dynamic_shapes=(shapes,))
         except (RuntimeError, ValueError, TypeError, NotImplementedError, AssertionError, torch._dynamo.exc.TorchDynamoException) as failed:
             raise UnfitBundle(f"torch cannot export the network: {str(failed).strip().splitlines()[0]}") from failed
         if to == "pt2":
