@@ -116,11 +116,16 @@ _HOSPITALS = (
 )
 
 
-@cache
 def examples() -> tuple[Example, ...]:
     """The results of each hospital: of a volume, of a volume in which nothing was found, of a pair, and of a radiograph."""
+    return tuple(example(number) for number in range(len(_HOSPITALS)))
+
+
+@cache
+def example(number: int) -> Example:
+    """Those of one hospital."""
     with tempfile.TemporaryDirectory() as folder:
-        return tuple(_example(hospital, Path(folder) / str(hospital.seed)) for hospital in _HOSPITALS)
+        return _example(_HOSPITALS[number], Path(folder))
 
 
 def _example(hospital: _Hospital, folder: Path) -> Example:

@@ -11,7 +11,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
-from docs.example_results import examples
+from docs.example_results import example
 from node.domain.profile import Kind
 from tests.lab.howto import HowTo
 from training import cli
@@ -35,7 +35,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def report() -> bytes:
     """A measurement report of the node, of a volume."""
-    return next(one.data for one in examples()[0].objects if one.kind is Kind.SR and b"Volume" in one.data)
+    return next(one.data for one in example(0).objects if one.kind is Kind.SR and b"Volume" in one.data)
 
 
 def numeric(item: Dataset) -> list[Dataset]:
