@@ -48,19 +48,36 @@ def made_and_given(data: Path | None, seed: int) -> Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Located(Example):
-    """A chest of which many patches are cut; `nodules` are the places of each one's voxels in the flattened target."""
+    """A chest of which many patches are cut.
+
+    Attributes
+    ----------
+    nodules
+        The places of each one's voxels in the flattened target.
+    lungs, dense
+        Those of the lungs, and of vessels and walls in them: looked for once, and not for each patch.
+    """
 
     nodules: tuple[np.ndarray, ...]
+    lungs: np.ndarray
+    dense: np.ndarray
 
 
 def located(image: np.ndarray, target: np.ndarray) -> Located:
-    """Look for the nodules in a target (Z, Y, X): what hangs together."""
+    """Look for the nodules in a target (Z, Y, X), what hangs together, and for what else patches are cut around."""
     from scipy import ndimage
 
     numbered, count = ndimage.label((target == GLASS) | (target == SOLID))
     places = np.flatnonzero(numbered)
     of = numbered.ravel()[places]
-    return Located(image=image[None], target=target[None], nodules=tuple(places[of == number + 1] for number in range(count)))
+    lungs = np.flatnonzero(target == 0)
+    return Located(
+        image=image[None],
+        target=target[None],
+        nodules=tuple(places[of == number + 1] for number in range(count)),
+        lungs=lungs.astype(np.int32),
+        dense=lungs[image.ravel()[lungs] > DENSE].astype(np.int32),
+    )
 
 
 def example(labelled: Labelled) -> Located:
@@ -142,9 +159,7 @@ def _aim(example: Located, rng: np.random.Generator) -> int:
     if drawn < AROUND_NODULES and example.nodules:
         places = example.nodules[rng.integers(len(example.nodules))]
     else:
-        lungs = example.target == 0
-        dense = np.flatnonzero(lungs & (example.image > DENSE))
-        places = dense if drawn < AROUND_NODULES + AROUND_DENSE and dense.size else np.flatnonzero(lungs)
+        places = example.dense if drawn < AROUND_NODULES + AROUND_DENSE and example.dense.size else example.lungs
     return int(rng.choice(places))
 
 
