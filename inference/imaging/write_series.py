@@ -11,8 +11,11 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.charset import default_encoding
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
 from pydicom.valuerep import format_number_as_ds
 
@@ -27,6 +30,9 @@ CT_INTERCEPT = -1024
 DATE, TIME = "20240102", "101112"
 MR_LARGEST = 4095
 """Twelve bits, what scanners fill; MR values have no unit, so fractional ones are stretched over them."""
+
+_OF_EACH = ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient", "PixelData")
+"""What differs from slice to slice."""
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -99,28 +105,74 @@ def write_series(
     study_uid = study_uid or _uid(f"study {seed}")
     series_uid = series_uid or _uid(f"series {study_uid} {seed} {series_description}")
     folder.mkdir(parents=True, exist_ok=True)
+    dataset = _shared(modality, spacing, directions)
+    dataset.PatientName, dataset.PatientID = patient_name, patient_id
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study_uid, series_uid
+    dataset.FrameOfReferenceUID = _uid(f"frame of reference {series_uid}")
+    dataset.SeriesDescription = series_description
+    dataset.WindowCenter, dataset.WindowWidth = _window(stored, modality)
+    given = {**(extra or {})}
+    rest: _Rest | None = None
     paths = []
     for z, plane in enumerate(stored):
-        dataset = _shared(modality, spacing, directions)
-        dataset.PatientName, dataset.PatientID = patient_name, patient_id
-        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study_uid, series_uid
-        dataset.FrameOfReferenceUID = _uid(f"frame of reference {series_uid}")
-        dataset.SeriesDescription = series_description
         dataset.SOPInstanceUID = _uid(f"instance {series_uid} {z}")
         dataset.InstanceNumber = z + 1
         dataset.ImagePositionPatient = [format_number_as_ds(float(mm)) for mm in (affine @ (z, 0, 0, 1))[:3]]
-        dataset.WindowCenter, dataset.WindowWidth = _window(stored, modality)
-        _set_pixels(dataset, plane)
-        for keyword, value in (extra or {}).items():
+        if rest is None:
+            _set_shape(dataset, plane)
+        dataset.PixelData = np.ascontiguousarray(plane, dtype=plane.dtype.newbyteorder("<")).tobytes()
+        for keyword, value in given.items():
             if tag_for_keyword(keyword) is None:
                 raise ValueError(f'"{keyword}" is no DICOM keyword')
             setattr(dataset, keyword, value)
         if "BodyPartExamined" not in dataset:
             # Type 2C: with no body part named it may be one of a pair, and nobody knows which
             dataset.Laterality = ""
+        # the others are set once and for all slices
+        given = {keyword: value for keyword, value in given.items() if keyword in _OF_EACH}
         paths.append(folder / f"{modality}.{z + 1:04d}.dcm")
-        _save(dataset, paths[-1])
+        if rest is None:
+            _save(dataset, paths[-1])
+            rest = _Rest(dataset)
+        else:
+            rest.save(paths[-1])
     return paths
+
+
+class _Rest:
+    """The slices behind the first, which was written: what is the same in all of them is encoded once.
+
+    Parameters
+    ----------
+    dataset
+        As it was written; before each slice the caller gives it that slice's attributes (`_OF_EACH`).
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._characters = dataset.get("SpecificCharacterSet", default_encoding)
+        self._tags = sorted(tag for keyword in _OF_EACH if (tag := tag_for_keyword(keyword)) is not None)
+        ends = [0x00080000, *(tag + 1 for tag in self._tags)], [*self._tags, None]
+        self._between = [self._encoded(dataset[start:end]) for start, end in zip(*ends, strict=True)]
+
+    def save(self, path: Path) -> None:
+        """Write the slice whose attributes the data set has."""
+        dataset = self._dataset
+        assert dataset.file_meta is not None
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        written = DicomBytesIO()
+        written.is_implicit_VR, written.is_little_endian = False, True
+        written.write(bytes(128) + b"DICM")
+        write_file_meta_info(written, dataset.file_meta)
+        for between, tag in zip(self._between, self._tags, strict=False):
+            written.write(between + self._encoded(dataset[tag : tag + 1]))
+        path.write_bytes(written.getvalue() + self._between[-1])
+
+    def _encoded(self, part: Dataset) -> bytes:
+        encoded = DicomBytesIO()
+        encoded.is_implicit_VR, encoded.is_little_endian = False, True
+        write_dataset(encoded, part, self._characters)
+        return encoded.getvalue()
 
 
 def _stored_ct(voxels: Voxels) -> NDArray[np.int16]:
@@ -179,12 +231,11 @@ def _shared(modality: str, spacing: NDArray[np.float64], directions: NDArray[np.
     return dataset
 
 
-def _set_pixels(dataset: Dataset, plane: NDArray[Any]) -> None:
+def _set_shape(dataset: Dataset, plane: NDArray[Any]) -> None:
     dataset.Rows, dataset.Columns = plane.shape
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
     dataset.PixelRepresentation = int(plane.dtype.kind == "i")
-    dataset.PixelData = np.ascontiguousarray(plane, dtype=plane.dtype.newbyteorder("<")).tobytes()
 
 
 def _save(dataset: Dataset, path: Path) -> None:

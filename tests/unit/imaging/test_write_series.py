@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +56,28 @@ def test_a_stack_written_from_head_to_foot_is_turned_not_mirrored(tmp_path: Path
     volume = assemble(write_series(gradient(), affine, tmp_path, modality="CT"))
     np.testing.assert_array_equal(volume.voxels, gradient()[::-1])
     np.testing.assert_allclose((volume.affine @ (4, 0, 0, 1))[:3], affine[:3, 3])
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"SpecificCharacterSet": "ISO_IR 100", "PatientName": "Müller", "ImageComments": "Größe"},
+        {"InstanceNumber": 7, "SOPInstanceUID": "1.2.3", "SmallestImagePixelValue": 3},
+    ],
+    ids=["plain", "another character set", "attributes that differ from slice to slice otherwise"],
+)
+def test_every_slice_is_written_as_pydicom_writes_it(extra: dict[str, object], tmp_path: Path) -> None:
+    """The first and the others, byte by byte; what is given is in all of them."""
+    for number, path in enumerate(write_series(gradient(low=0), AXIAL, tmp_path, modality="MR", extra=extra)):
+        read = pydicom.dcmread(path)
+        for name, value in extra.items():
+            assert read[name].value == value
+        assert read["InstanceNumber"].value == extra.get("InstanceNumber", number + 1)
+        again = BytesIO()
+        read.decode()
+        read.save_as(again, enforce_file_format=True)
+        assert again.getvalue() == path.read_bytes()
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
