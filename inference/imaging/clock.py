@@ -43,8 +43,8 @@ _SYNCHRONISED, _BREATHING, _TEMPORAL = 0x00189118, 0x00209253, 0x00209310
 """Functional groups: Cardiac and Respiratory Synchronization, Temporal Position (PS3.3 C.7.6.16.2)."""
 _RR_INTERVAL, _NOMINAL_INTERVAL, _HEART_RATE, _ACQUISITION_NUMBER = 0x00209070, 0x00181062, 0x00181088, 0x00200012
 _TO_ITS_DATE = 0x10
-_MOST_MS = 1e12
-"""Of a time since any day of this century."""
+_MOST_MS = 1e13
+"""Of a time since any day of three centuries."""
 
 
 def _ms(holder: Dataset, tag: int) -> float | None:

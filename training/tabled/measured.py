@@ -4,7 +4,7 @@ Every number of a report is read with its unit and with what it is of (PS3.16 TI
 patient is known by PatientID. Images, segmentations and whatever else lies there are passed over.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,14 +121,17 @@ def _columns(patients: Sequence[str], of: Mapping[str, Mapping[str, Sequence[flo
 def _latest(folder: Path, wanted: Mapping[str, str], notes: list[str]) -> tuple[list[_Report], int]:
     """Reports of wanted patients, of one series description of a study the one that was made last; and how many are of others."""
     latest: dict[tuple[str, str, str, str], _Report] = {}
-    elsewhere, broken = 0, []
+    elsewhere, broken = 0, Counter[str]()
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue
         try:
             report = _report(path)
         except InputError as wrong:
-            broken.append(f"{path.name}: {wrong}")
+            broken[wrong.code] += 1
+            continue
+        except OSError as wrong:
+            broken[wrong.strerror or "unreadable"] += 1
             continue
         if report is None:
             continue
@@ -139,7 +142,8 @@ def _latest(folder: Path, wanted: Mapping[str, str], notes: list[str]) -> tuple[
         if key not in latest or latest[key].made < report.made:
             latest[key] = report
     if broken:
-        notes.append(f"{len(broken)} reports cannot be read: {broken[0]}")
+        # without their names, which are often a patient's: notes stand in the record
+        notes.append(f"{broken.total()} files cannot be read ({', '.join(sorted(broken))})")
     return list(latest.values()), elsewhere
 
 

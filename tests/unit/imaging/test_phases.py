@@ -108,9 +108,10 @@ def test_what_a_slice_states_of_its_beat_refuses_no_ordinary_cine(said: Callable
         ({"NominalPercentageOfCardiacPhase": "{:.1f}", "scale": 12.5}, Clock.HEART, "%", 87.5),
         ({"NominalPercentageOfRespiratoryPhase": "{:.1f}", "scale": 12.5}, Clock.BREATH, "%", 87.5),
         ({"AcquisitionTime": "1011{:05.2f}", "scale": 2.5}, Clock.TIME, "ms", 17500.0),
+        ({"AcquisitionDateTime": "204012311011{:05.2f}", "scale": 2.5}, Clock.TIME, "ms", 17500.0),
         ({"TemporalPositionIdentifier": "{:.0f}", "scale": 1.0}, None, "", 7.0),
     ],
-    ids=["long trigger times", "beat", "breath", "acquisition", "order alone"],
+    ids=["long trigger times", "beat", "breath", "acquisition", "acquisition in another decade", "order alone"],
 )
 def test_what_says_the_time(attributes: dict[str, object], clock: Clock | None, unit: str, last: float, tmp_path: Path) -> None:
     """Every element that may say it does, in its own unit; a trigger time that runs for seconds is no beat."""
