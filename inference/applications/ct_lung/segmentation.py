@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from inference.applications.ct_lung.anatomy import Side, body_mask, sides
 from inference.applications.ct_lung.network import INPUT, OUTPUT
-from inference.applications.ct_lung.stored import MARGIN, MULTIPLE, PIXELS
+from inference.applications.ct_lung.stored import MARGIN, MULTIPLE, NO_NUMBER, PIXELS
 from inference.applications.port import Infer, ModelRef
 from inference.engines.calling import call_of
 from inference.engines.concurrent_calls import calls_at_once, in_order
+from inference.engines.errors import NotFinite
 from inference.engines.port import WholeImage
 from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
 from inference.imaging.volume import Volume
@@ -127,10 +128,18 @@ def _look(infer: Infer, grid: Grid, hu: NDArray[Any], pixels: tuple[int, int]) -
 
 
 def _look_stored(infer: Infer, model: ModelRef, hu: NDArray[np.int16], pixels: tuple[int, int]) -> Mask:
-    """The same from the ensemble, which takes slices as they are stored and gives the mask on their grid."""
+    """The same from the ensemble, which takes slices as they are stored and gives the mask on their grid.
+
+    Raises
+    ------
+    NotFinite
+        The network within it gives values that are no numbers: a server does not look at what its steps give each other.
+    """
     stored = np.ascontiguousarray(hu)[:, None]
-    marked: Mask = infer(model, {INPUT: stored, PIXELS: np.array([pixels] * hu.shape[0])})[OUTPUT][:, 0] > 0
-    return marked
+    mask = infer(model, {INPUT: stored, PIXELS: np.array([pixels] * hu.shape[0])})[OUTPUT][:, 0]
+    if mask.max(initial=0) == NO_NUMBER:
+        raise NotFinite(f'the network within "{model.name}" gives values that are no numbers, or are infinite')
+    return mask > 0
 
 
 def _pixels(grid: Grid) -> tuple[int, int]:

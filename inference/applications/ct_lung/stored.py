@@ -15,9 +15,13 @@ PIXELS, SIDES, MASK = "PIXELS", "SIDES", "MASK"
 MARGIN = 16
 """Pixels around the body's box, beyond the image by repeating its edge: at a bare border the network misses lung."""
 
+NO_NUMBER = 255
+"""In the mask of bytes: where the network gave no finite number, which without it would read as no lung."""
+
 MULTIPLE = 8
 """The network halves its image three times."""
 
+_LARGEST = 3e38
 _AXES = ["batch", 1, "rows", "columns"]
 
 
@@ -48,7 +52,8 @@ def preparing() -> bytes:
 
 
 def finishing() -> bytes:
-    """LUNG (N, 1, …) with PIXELS and SIDES of `preparing`: MASK (N, 1, Y, X) uint8, 1 where the probability is more than one half."""
+    """LUNG (N, 1, …) with PIXELS and SIDES of `preparing`: MASK (N, 1, Y, X) uint8, 1 where the probability is more than one half, and
+    `NO_NUMBER` where it is none."""
     from onnx import TensorProto
 
     graph = _OnnxGraph()
@@ -58,8 +63,13 @@ def finishing() -> bytes:
     seen, wanted = (graph.node("Gather", [each, first], axis=0) for each in (pixels, sides))
     margin = graph.constant("margin", np.array([MARGIN, MARGIN]))
     inner = graph.node("Slice", [lung, margin, graph.node("Add", [seen, margin]), graph.constant("in_plane", np.array([2, 3]))])
-    marked = graph.node("Greater", [graph.resized(inner, wanted), graph.constant("half", np.array(0.5, dtype=np.float32))])
-    graph.output(graph.node("Cast", [marked], to=TensorProto.UINT8), MASK, TensorProto.UINT8, _AXES)
+    resized = graph.resized(inner, wanted)
+    marked = graph.node("Greater", [resized, graph.constant("half", np.array(0.5, dtype=np.float32))])
+    # NaN compares as false with everything, and infinity is beyond all that a float32 can be
+    finite = graph.node("LessOrEqual", [graph.node("Abs", [resized]), graph.constant("largest", np.array(_LARGEST, dtype=np.float32))])
+    none = graph.constant("no_number", np.array(NO_NUMBER, dtype=np.uint8))
+    mask = graph.node("Where", [finite, graph.node("Cast", [marked], to=TensorProto.UINT8), none])
+    graph.output(mask, MASK, TensorProto.UINT8, _AXES)
     return graph.content("unet_small_lung_ct_behind")
 
 

@@ -20,7 +20,7 @@ from inference.applications.ct_lung.network import to_onnx
 from inference.applications.ct_lung.segmentation import segment
 from inference.applications.declared import check_outputs
 from inference.engines.embedded.engine import EmbeddedEngine
-from inference.engines.errors import WrongWeights
+from inference.engines.errors import NotFinite, WrongWeights
 from inference.engines.golden import check_golden
 from inference.engines.port import Call, ModelRef, Tensors
 from inference.engines.repository import Repository
@@ -318,6 +318,27 @@ def test_stored_slices_give_the_same_findings(tmp_path: Path, spacing_mm: float)
     assert sum(int(mask.sum()) for mask in stored.values()) > 1000, "or random weights mark nothing"
     for side, mask in stored.items():
         assert 2 * (mask & prepared[side]).sum() > 0.999 * (mask.sum() + prepared[side].sum())
+
+
+@pytest.mark.parametrize("given", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_within_the_ensemble_is_no_mask(tmp_path: Path, given: float) -> None:
+    """A server hands what its steps give each other on without looking at it; of a NaN "more than one half" is false, and no lung was found."""
+    infer = imported(tmp_path)
+
+    @OneByOne
+    def by_the_server(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
+        assert model.name == "unet_small_lung_ct_stored"
+        before, behind = (ModelRef(name=f"unet_small_lung_ct_{step}") for step in ("before", "behind"))
+        seen = infer.engine.infer(before, {"STORED": tensors["IMAGE"], "PIXELS": tensors["PIXELS"]})
+        lung = infer.engine.infer(ModelRef(name="unet_small_lung_ct"), {"IMAGE": seen["IMAGE"]})["LUNG"].copy()
+        lung[0, 0, 40, 40] = given
+        mask = infer.engine.infer(behind, {"LUNG": lung, "PIXELS": tensors["PIXELS"], "SIDES": seen["SIDES"]})["MASK"]
+        return {"LUNG": mask}
+
+    by_the_server.call_of = infer.call_of  # type: ignore[attr-defined]
+    hu, _, _ = chest()
+    with pytest.raises(NotFinite, match='within "unet_small_lung_ct_stored" gives values that are no numbers'):
+        segment(turned_volume(hu, 1.6, *STRAIGHT, "CT"), by_the_server)
 
 
 def test_voxels_that_are_not_stored_as_int16_are_prepared_here(tmp_path: Path) -> None:
