@@ -322,7 +322,7 @@ def test_stored_slices_give_the_same_findings(tmp_path: Path, spacing_mm: float)
 
 @pytest.mark.parametrize("given", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_within_the_ensemble_is_no_mask(tmp_path: Path, given: float) -> None:
-    """A server hands what its steps give each other on without looking at it; of a NaN "more than one half" is false, and no lung was found."""
+    """A server hands what its steps give each other on without looking: of a NaN "more than one half" is false, and no lung was found."""
     infer = imported(tmp_path)
 
     @OneByOne
