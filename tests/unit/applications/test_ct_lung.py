@@ -335,7 +335,7 @@ def test_what_is_no_number_within_the_ensemble_is_no_mask(tmp_path: Path, given:
         mask = infer.engine.infer(behind, {"LUNG": lung, "PIXELS": tensors["PIXELS"], "SIDES": seen["SIDES"]})["MASK"]
         return {"LUNG": mask}
 
-    by_the_server.call_of = infer.call_of  # type: ignore[attr-defined]
+    by_the_server.call_of = infer.call_of  # type: ignore[method-assign]
     hu, _, _ = chest()
     with pytest.raises(NotFinite, match='within "unet_small_lung_ct_stored" gives values that are no numbers'):
         segment(turned_volume(hu, 1.6, *STRAIGHT, "CT"), by_the_server)
