@@ -15,7 +15,7 @@ APT = (
     "orthanc orthanc-dicomweb orthanc-python orthanc-gdcm dcmtk dicom3tools pixelmed-apps libgdcm-tools chromium-headless-shell openssl "
     "postgresql prometheus systemd docker-compose nginx-light tinyproxy slapd faketime strace groff gcc libc6-dev "
     "debhelper dh-virtualenv dpkg-dev fakeroot lintian logrotate man-db zsh fish "
-    "podman runc debootstrap"
+    "podman runc mmdebstrap"
 )
 """The Debian packages of the laboratory, as .ci/run installs them."""
 
