@@ -107,7 +107,8 @@ PARTS = {1: "hippocampus anterior", 2: "hippocampus posterior"}
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Case]:
-    """Every model with nnU-Net's labels; the last one as nnU-Net's export to a zip, too."""
+    """Every model with nnU-Net's labels; the last one as nnU-Net's export to a zip, too. And both networks of a cascade: all in one
+    process, which takes longer to import nnU-Net than for a case."""
     folder = tmp_path_factory.mktemp("nnunet")
     made = {}
     for number, (name, model) in enumerate(MODELS.items()):
@@ -124,8 +125,31 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Case]:
             seed=number,
             **model,
         )
+    made |= _cascade(folder)
     make_and_predict(list(made.values()), folder)
     return made
+
+
+def _cascade(folder: Path) -> dict[str, Case]:
+    """A network that sees 112³ voxels at two fifths of their sides, and one at a half that refines its labels, both in several patches."""
+    np.save(folder / "cascade.npy", CASCADE.voxels[None])
+    names = ("3d_lowres", "3d_cascade_fullres")
+    return {
+        name: Case(
+            folder=str(folder / "Dataset329_Made" / f"nnUNetTrainer__nnUNetPlans__{name}"),
+            plans=plans(masked=True, patch=(32, 40, 40), spacing=(2.2, 2.0, 2.0), coarser=(3.2, 2.6, 2.6)),
+            dataset=dataset(),
+            configuration=name,
+            folds=1,
+            image=str(folder / "cascade.npy"),
+            labels=str(folder / f"{name}.npy"),
+            spacing=[1.0, 1.0, 1.0],
+            mirrored=(2,),
+            seed=number,
+            marked=str(folder / f"{names[0]}.npy") if number else "",
+        )
+        for number, name in enumerate(names)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -200,36 +224,11 @@ def test_labels_are_those_of_nnunet_on_triton(name: str, cases: Mapping[str, Cas
 
 
 @pytest.fixture(scope="module")
-def cascade(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    """A network that sees 112³ voxels at two fifths of their sides, and one at a half that refines its labels, both in several patches;
-    the latter's case."""
-    folder = tmp_path_factory.mktemp("cascade")
-    np.save(folder / "image.npy", CASCADE.voxels[None])
-    said = plans(masked=True, patch=(32, 40, 40), spacing=(2.2, 2.0, 2.0), coarser=(3.2, 2.6, 2.6))
-    of_both: dict[str, Any] = {
-        "plans": said,
-        "dataset": dataset(),
-        "image": str(folder / "image.npy"),
-        "spacing": [1.0, 1.0, 1.0],
-        "mirrored": (2,),
-    }
-    names = ("3d_lowres", "3d_cascade_fullres")
-    first, second = (
-        Case(
-            folder=str(folder / "Dataset329_Made" / f"nnUNetTrainer__nnUNetPlans__{name}"),
-            configuration=name,
-            folds=1,
-            labels=str(folder / f"{name}.npy"),
-            seed=number,
-            marked=str(folder / f"{names[0]}.npy") if number else "",
-            **of_both,
-        )
-        for number, name in enumerate(names)
-    )
-    make_and_predict([first, second], folder)
-    marked = first.predicted()
+def cascade(cases: Mapping[str, Case]) -> Case:
+    """The case of the network that refines, of which the first marks something to refine."""
+    marked = cases["3d_lowres"].predicted()
     assert all((marked == number).sum() >= 500 for number in (1, 2)), "the second has something to refine"
-    return second
+    return cases["3d_cascade_fullres"]
 
 
 @pytest.fixture(scope="module")
