@@ -42,10 +42,10 @@ def _made_base() -> Path:
         if not made.exists():
             part = made.with_suffix(".part")
             # by apt, which takes half of what debootstrap does, and leaves no lists in the image
-            bootstrap = [program("mmdebstrap", "mmdebstrap"), "--mode=root", "--variant=minbase", f"--include={_IN_THE_BASE}"]
+            bootstrap = [str(program("mmdebstrap", "mmdebstrap")), "--mode=root", "--variant=minbase", f"--include={_IN_THE_BASE}"]
             python = '--customize-hook=ln -s python3 "$1/usr/bin/python"'
             with outside():
-                words = [*bootstrap, python, "--format=tar", suite, part, f"deb {_MIRROR} {suite} main"]
+                words = [*bootstrap, python, "--format=tar", suite, str(part), f"deb {_MIRROR} {suite} main"]
                 said = subprocess.run(words, capture_output=True, text=True, check=False, timeout=900)
             assert said.returncode == 0, f"{name}: {said.stdout[-2000:]}{said.stderr[-2000:]}"
             part.rename(made)
