@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.applications.port import Application, Infer, ModelRef, Tensors
+from inference.engines.calling import room_of
 from inference.engines.port import Call
 from inference.imaging.subject import Subject
 
@@ -33,6 +34,9 @@ class _Recorder:
 
     def call_of(self, model: ModelRef) -> Call | None:
         return self.infer.call_of(model)
+
+    def room_of(self, model: ModelRef) -> int | None:
+        return room_of(self.infer, model)
 
 
 def inputs_of(application: Application, subject: Subject, infer: Infer, model: ModelRef) -> tuple[Mapping[str, NDArray[Any]], ...]:

@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from inference.applications.port import Application, Infer, ModelRef, Tensors
+from inference.engines.calling import room_of
 from inference.engines.port import SERVING, Call
 from inference.engines.serving import resolved
 from inference.findings import Explanation, Findings
@@ -58,3 +59,6 @@ class _Following:
 
     def call_of(self, model: ModelRef) -> Call | None:
         return self.infer.call_of(self.versions.get(model, model))
+
+    def room_of(self, model: ModelRef) -> int | None:
+        return room_of(self.infer, self.versions.get(model, model))

@@ -141,6 +141,12 @@ def call_of(infer: Callable[..., Any], model: ModelRef) -> Call | None:
     return None if ask is None else ask(model)
 
 
+def room_of(infer: Callable[..., Any], model: ModelRef) -> int | None:
+    """Bytes that one call of a model may take on this machine; None where another computes, or what was given as `infer` does not say."""
+    ask: Callable[[ModelRef], int | None] | None = getattr(infer, "room_of", None)
+    return None if ask is None else ask(model)
+
+
 def with_places_taken(calls: Mapping[ModelRef, Call | None]) -> tuple[ModelRef, ...]:
     """All that an application may call: its models, and those that take their places by the repository's word."""
     others = (call.model for call in calls.values() if call is not None and call.model is not None)

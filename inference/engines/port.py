@@ -44,11 +44,14 @@ class Load:
         How long (s) recent calls waited in its queue.
     ahead
         Calls worth having on their way besides, so that none of its places is empty while an answer travels.
+    memory
+        Bytes that one call may take where this machine computes it; None where another does, or nobody bounds it.
     """
 
     at_once: int = 1
     queue_s: float = 0.0
     ahead: int = 0
+    memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -408,6 +408,11 @@ class _Bounded:
         self._admit(model)
         return self._calls.get(model)
 
+    def room_of(self, model: ModelRef) -> int | None:
+        """See `inference.engines.calling.room_of`."""
+        self._admit(model)
+        return self._engine.load(model).memory
+
     def _admit(self, model: ModelRef) -> None:
         name = self._application.name
         if model not in self._models:

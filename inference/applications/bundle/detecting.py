@@ -19,7 +19,7 @@ from inference.applications.bundle.inferer import SlidingWindow
 from inference.applications.bundle.steps import ImageOnGrid
 from inference.applications.port import Infer, LocationOutput, MeasurementOutput, ModelRef
 from inference.codes import Code
-from inference.engines.calling import call_of, refuse_not_finite
+from inference.engines.calling import call_of, refuse_not_finite, room_of
 from inference.engines.errors import WrongTensors
 from inference.engines.port import Tiles
 from inference.engines.processors import usable_memory
@@ -68,6 +68,8 @@ class Detector:
         Those that are reported.
     told
         Probability from which on a box is reported.
+    held
+        Bytes that the network takes for each voxel of the windows of one call; 0 where nobody measured it.
     """
 
     anchors: Anchors
@@ -77,6 +79,7 @@ class Detector:
     channels: int
     classes: tuple[DetectedClass, ...] = ()
     told: float = 0.0
+    held: float = 0.0
 
     @property
     def levels(self) -> int:
@@ -188,6 +191,7 @@ def boxes_of(detector: Detector, model: ModelRef, inferer: SlidingWindow, input:
     whole = not detector.always_windows and math.prod(shape) < math.prod(inferer.window(padded))
     window = padded if whole else inferer.window(padded)
     _demand_memory(detector, padded, window)
+    _demand_room(detector, window, inferer.sw_batch_size, room_of(infer, model))
     windows = _Windows(seen.values, padded, window, inferer)
     maps: list[_LevelMap] = []
     for group in windows.groups():
@@ -311,6 +315,18 @@ def _demand_memory(detector: Detector, padded: Shape, window: Shape) -> None:
         sides = " × ".join(map(str, padded))
         raise TooLittleMemory(
             f"what the network says of {sides} voxels takes {needed / 2**30:.1f} GB, this machine or its container has {usable / 2**30:.1f}"
+        )
+
+
+def _demand_room(detector: Detector, window: Shape, at_once: int, room: int | None) -> None:
+    """Refuse what the network holds of one call where this machine computes it, and may not hold so much."""
+    needed = detector.held * at_once * math.prod(window)
+    if room is not None and needed > room:
+        sides = " × ".join(map(str, window))
+        windows = f"a window of {sides} voxels" if at_once == 1 else f"{at_once} windows of {sides} voxels"
+        raise TooLittleMemory(
+            f"the network takes up to {needed / 2**30:.1f} GB for {windows}, one model may take {room / 2**30:.1f} on this machine; "
+            "another engine, or `memory` of this one, may give it more"
         )
 
 

@@ -1,6 +1,7 @@
 """Bundle import: enters a bundle's network into the model repository as a version of a model, and application.json beside it."""
 
 import hashlib
+import math
 import posixpath
 import re
 from collections.abc import Mapping
@@ -170,7 +171,10 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
         config=_config_text(name, source.file, tensors_of, tensors),
         allow_code=wanted.allow_code,
     )
-    memory = () if detector is None else (_memory(config, steps.inferer),)
+    memory: tuple[str, ...] = ()
+    if detector is not None:
+        detector, said_of_memory = _measured(detector, config, steps.inferer)
+        memory = (said_of_memory,)
     source = replace(source, notes=(*about(metadata), *steps.notes, *memory, *source.notes), code=tuple(config.evaluated) + source.code)
     said = replace(said, version=next_version(said, source, repository))
     assert said.version is not None, "it was just chosen"
@@ -207,14 +211,15 @@ def import_bundle(path: Path, wanted: Wanted, repository: Path) -> Imported:
     )
 
 
-def _memory(config: Config, inferer: Inferer) -> str:
-    """What a detector's window takes, as its importer is told and its card says."""
+def _measured(detector: Detector, config: Config, inferer: Inferer) -> tuple[Detector, str]:
+    """A detector with what its network holds of a voxel, and what its window takes, as its importer is told and its card says."""
     from inference.applications.bundle.network import window_bytes
 
     window = inferer.window((_OPEN_SIDE, _OPEN_SIDE, _OPEN_SIDE))
     sides = " × ".join(map(str, window))
     most = _HELD_TIMES * window_bytes(config, window)
-    return f"A window of {sides} voxels takes up to {most / 2**30:.1f} GB in its network, wherever that is computed"
+    said = f"A window of {sides} voxels takes up to {most / 2**30:.1f} GB in its network, wherever that is computed"
+    return replace(detector, held=most / math.prod(window)), said
 
 
 def _certainty(wanted: Wanted, detector: Detector) -> float:

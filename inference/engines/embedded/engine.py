@@ -103,7 +103,7 @@ class EmbeddedEngine:
 
     def load(self, model: ModelRef) -> Load:
         """One computation at a time takes all threads."""
-        return Load()
+        return Load(memory=self._limits.memory)
 
     def health(self) -> EngineHealth:
         """Ready when at least one of the libraries that compute is installed."""

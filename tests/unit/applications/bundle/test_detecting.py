@@ -190,6 +190,26 @@ def test_what_no_machine_holds_is_refused_before_it_is_begun() -> None:
         boxes_of(DETECTOR, MODEL, WINDOWS, "INPUT__0", image, made_detector.HeadsInfer(made_detector.heads()))
 
 
+def test_a_window_whose_network_finds_no_room_is_refused_before_it_is_computed() -> None:
+    """Where this machine computes: of a server elsewhere nobody knows, and of what nobody measured nothing is said."""
+
+    class Here(made_detector.HeadsInfer):
+        def __call__(self, model: ModelRef, tensors: Tensors, /) -> dict[str, np.ndarray]:
+            raise AssertionError("it was computed")
+
+        def room_of(self, model: ModelRef) -> int | None:
+            return 1 << 30
+
+    measured = replace(DETECTOR, held=1e6)
+    with pytest.raises(
+        TooLittleMemory, match=r"takes up to 30.5 GB for 2 windows of 32 × 32 × 16 voxels, one model may take 1.0 on this machine"
+    ):
+        boxes_of(measured, MODEL, WINDOWS, "INPUT__0", image_of((24, 30, 13)), Here(None))
+    with pytest.raises(AssertionError, match="it was computed"):
+        boxes_of(DETECTOR, MODEL, WINDOWS, "INPUT__0", image_of((24, 30, 13)), Here(None))
+    boxes_of(measured, MODEL, WINDOWS, "INPUT__0", image_of((24, 30, 13)), made_detector.HeadsInfer(made_detector.heads()))
+
+
 BALL = Coded(category=codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE, type=codes.NODULE, site=codes.LUNG)
 
 
@@ -212,6 +232,8 @@ def test_a_detector_is_imported_served_and_read_back(tmp_path: Path, infer_of: C
     manifest = imported.manifest
     assert from_text(to_text(manifest), "application.json") == manifest
     assert "A window of 32 × 32 × 16 voxels takes up to 0.0 GB" in imported.found
+    assert imported.manifest.detector is not None
+    assert 10 < imported.manifest.detector.held < 1e6
     assert any("Spacingd" not in note and "is switched off for files" in note for note in manifest.notes)
     application = application_of(manifest)
     assert LocationOutput(finding=codes.NODULE, searched=codes.LUNG) in application.outputs
