@@ -28,6 +28,7 @@ from inference.applications.port import (
 from inference.codes import Code
 from inference.findings import (
     Box,
+    Deformation,
     DerivedImage,
     Evaluation,
     Explanation,
@@ -138,6 +139,7 @@ def _example(hospital: _Hospital, folder: Path) -> Example:
         ("found", volume, _found(hospital)),
         ("nothing", volume, replace(_nothing(hospital), segments=(_segment(hospital, np.zeros(hospital.shape, dtype=np.bool_)),))),
         ("pair", pair, _registered(hospital, pair)),
+        ("bent", pair, _bent(hospital, pair)),
         ("radiograph", shadow, _explained(hospital)),
     ):
         made += encode(_encoding(hospital, name, assembled, findings))
@@ -299,6 +301,16 @@ def _registered(hospital: _Hospital, assembled: Assembled) -> Findings:
         registration=Registration(matrix=matrix),
         derived=(DerivedImage(label="prior aligned", voxels=voxels, derivation=_RESAMPLED, of_prior=True),),
     )
+
+
+def _bent(hospital: _Hospital, assembled: Assembled) -> Findings:
+    registered = _registered(hospital, assembled)
+    assert registered.registration is not None
+    affine = np.array([[0, 0, 9.0, -20], [0, 9.0, 0, -20], [9.0, 0, 0, -20], [0, 0, 0, 1]])
+    z, y, x = np.mgrid[-1:1:5j, -1:1:6j, -1:1:7j]
+    offsets = np.exp(-3 * (x**2 + y**2 + z**2))[..., None] * np.array([hospital.seed, -1.0, 2.0])
+    deformation = Deformation(matrix=registered.registration.matrix, offsets=offsets.astype(np.float32), affine=affine)
+    return Findings(deformation=deformation, derived=tuple(replace(one, label="prior bent to current") for one in registered.derived))
 
 
 def _encoding(hospital: _Hospital, name: str, assembled: Assembled, findings: Findings) -> Encoding:

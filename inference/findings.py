@@ -361,6 +361,28 @@ class Registration:
     matrix: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Deformation:
+    """Where each place of the reference's space lies in the prior volume of a `VolumeSet`, which was bent to fit.
+
+    A place p of the current's frame of reference (mm, LPS) shows what the prior shows at `matrix`⁻¹ (p + u(p)), u interpolated linearly
+    between the nodes of the grid and 0 beyond them (PS3.3 C.20.3.1.1, with `matrix`⁻¹ after the deformation).
+
+    Attributes
+    ----------
+    matrix
+        As `Registration.matrix`: what is left of the motion without the bending.
+    offsets
+        (Z, Y, X, 3) float32: u at the nodes, in mm along x, y and z of the current's frame of reference.
+    affine
+        (4, 4) float64: node (z, y, x, 1) to its place in the current's frame of reference; the axes perpendicular, x, y, z right-handed.
+    """
+
+    matrix: NDArray[np.float64]
+    offsets: NDArray[np.float32]
+    affine: NDArray[np.float64]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caution:
     """What a reader must know before anything else that a result says.
@@ -391,6 +413,7 @@ class Findings:
     saliencies: tuple[Saliency, ...] = ()
     derived: tuple[DerivedImage, ...] = ()
     registration: Registration | None = None
+    deformation: Deformation | None = None
     explanations: tuple[Explanation, ...] = ()
     """Only where a sink asks for them by a key of its own (`Application.explain`)."""
     cautions: tuple[Caution, ...] = ()

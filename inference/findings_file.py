@@ -22,6 +22,7 @@ from inference.errors import HilumError
 from inference.findings import (
     Box,
     Caution,
+    Deformation,
     DerivedImage,
     Earlier,
     Evaluation,
@@ -52,7 +53,7 @@ _CLASSES = {
     one.__name__: one
     for one in (
         *(Findings, Segment, Measurement, Evaluation, Location, Quality, SegmentPoint),
-        *(Box, Point, Line, PointInSpace, Span, Saliency, DerivedImage, Registration),
+        *(Box, Point, Line, PointInSpace, Span, Saliency, DerivedImage, Registration, Deformation),
         *(Explanation, Caution, Earlier, PredictionInterval, Code),
     )
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from inference.applications.port import (
     Application,
+    DeformationOutput,
     DerivedOutput,
     EvaluationOutput,
     ExplanationOutput,
@@ -27,6 +28,7 @@ OBJECTS: dict[type[Output], tuple[str, ...]] = {
     MeasurementOutput: ("Measurement report",),
     SaliencyOutput: ("Parametric map",),
     RegistrationOutput: ("Spatial registration",),
+    DeformationOutput: ("Deformable registration",),
     DerivedOutput: ("Derived image",),
     ExplanationOutput: ("Explanation of an answer, drawn",),
 }

@@ -11,6 +11,7 @@ from inference.applications.errors import InvalidOutput, UndeclaredOutput
 from inference.applications.manifest import is_label
 from inference.applications.port import (
     Application,
+    DeformationOutput,
     DerivedOutput,
     EvaluationOutput,
     ExplanationOutput,
@@ -24,6 +25,7 @@ from inference.applications.port import (
 )
 from inference.findings import (
     Box,
+    Deformation,
     DerivedImage,
     Evaluation,
     Explanation,
@@ -89,6 +91,8 @@ def check_outputs(application: Application, findings: Findings, subject: Subject
         gate.image(image)
     if findings.registration is not None:
         gate.registration(findings.registration)
+    if findings.deformation is not None:
+        gate.deformation(findings.deformation)
 
 
 class _Gate:
@@ -281,17 +285,37 @@ class _Gate:
         self.declared(RegistrationOutput(), "a registration")
         if prior_in(self._subject) is None:
             self.refuse("a registration needs a prior, and there is none")
-        matrix = registration.matrix
+        self._rigid("registration", registration.matrix)
+
+    def deformation(self, deformation: Deformation) -> None:
+        self.declared(DeformationOutput(), "a deformation")
+        if prior_in(self._subject) is None:
+            self.refuse("a deformation needs a prior, and there is none")
+        self._rigid("deformation", deformation.matrix)
+        offsets, affine = deformation.offsets, deformation.affine
+        if offsets.dtype != np.float32 or offsets.ndim != 4 or offsets.shape[3] != 3 or min(offsets.shape) < 2:
+            self.refuse(
+                f"its deformation is {offsets.dtype} of shape {offsets.shape}, not float32 (Z, Y, X, 3) of two nodes or more a side"
+            )
+        self.finite("its deformation", offsets)
+        self._homogeneous("grid of offsets", affine)
+        if not _right_handed(affine):
+            self.refuse(f"the grid of its deformation has no perpendicular right-handed axes: {affine.tolist()}")
+
+    def _homogeneous(self, what: str, matrix: NDArray[np.float64]) -> None:
         if (
             matrix.dtype != np.float64
             or matrix.shape != (4, 4)
             or not np.isfinite(matrix).all()
             or not np.array_equal(matrix[3], (0, 0, 0, 1))
         ):
-            self.refuse(f"its registration is no matrix of homogeneous coordinates: {matrix.tolist()}")
+            self.refuse(f"its {what} is no matrix of homogeneous coordinates: {matrix.tolist()}")
+
+    def _rigid(self, what: str, matrix: NDArray[np.float64]) -> None:
+        self._homogeneous(what, matrix)
         turn = matrix[:3, :3]
         if np.abs(turn @ turn.T - np.eye(3)).max() > _RIGID or np.linalg.det(turn) < 0:
-            self.refuse(f"its registration is not rigid: {turn.tolist()}")
+            self.refuse(f"its {what} is not rigid: {turn.tolist()}")
 
     def _image(self, what: str, image: int) -> None:
         count = images_in(self._subject)
@@ -332,7 +356,17 @@ def _key(output: Output) -> tuple[object, ...]:
         return SaliencyOutput, output.label
     if isinstance(output, ExplanationOutput):
         return ExplanationOutput, output.label, output.finding
-    return (DerivedOutput, output.label, output.derivation) if isinstance(output, DerivedOutput) else (RegistrationOutput,)
+    return (DerivedOutput, output.label, output.derivation) if isinstance(output, DerivedOutput) else (type(output),)
+
+
+def _right_handed(affine: NDArray[np.float64]) -> bool:
+    """Whether the axes x, y and z of a `Deformation.affine` are perpendicular, and z lies where the cross product of x and y does."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if spacing.min() <= 0:
+        return False
+    directions = affine[:3, :3] / spacing
+    crossed = np.cross(directions[:, 2], directions[:, 1])
+    return bool(np.abs(directions.T @ directions - np.eye(3)).max() < _RIGID and crossed @ directions[:, 0] > 0)
 
 
 def _ends(shape: Shape) -> Iterable[tuple[float, float]]:

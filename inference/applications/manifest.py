@@ -11,6 +11,7 @@ from inference.applications.port import (
     Accepts,
     Application,
     Clock,
+    DeformationOutput,
     DerivedOutput,
     EvaluationOutput,
     ExplanationOutput,
@@ -42,6 +43,7 @@ _LOCALISING: Mapping[type[Output], str] = {
     SaliencyOutput: "a map",
     DerivedOutput: "an image",
     RegistrationOutput: "a registration",
+    DeformationOutput: "a deformation",
 }
 """What says where, and is therefore not for an application that is cleared to say whether."""
 _IN_SPACE = (SaliencyOutput, DerivedOutput)
@@ -221,8 +223,9 @@ def _not_to_be_said(application: Application) -> list[str]:
         elsewhere = [type(output) for output in application.outputs if not isinstance(output, _OF_PHASES)]
         problems += [f"it declares {what}, and takes phases, of which it says none" for what in dict.fromkeys(map(_named, elsewhere))]
     compares = any(role.prior_of for role in application.in_roles)
-    if not compares and any(isinstance(output, RegistrationOutput) for output in application.outputs):
-        problems.append(f"it declares a registration, and takes {takes.value}: there is no prior")
+    if not compares:
+        laid = [type(output) for output in application.outputs if isinstance(output, RegistrationOutput | DeformationOutput)]
+        problems += [f"it declares {_LOCALISING[output]}, and takes {takes.value}: there is no prior" for output in laid]
     return problems
 
 

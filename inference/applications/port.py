@@ -20,6 +20,7 @@ __all__ = [
     "Analyse",
     "Application",
     "Clock",
+    "DeformationOutput",
     "DerivedOutput",
     "EvaluationOutput",
     "Expects",
@@ -205,6 +206,11 @@ class RegistrationOutput:
     """That the application may say where the prior lies in the current volume's space."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeformationOutput:
+    """That the application may say where each place of the current volume lies in the prior, which it bends to fit."""
+
+
 Output: TypeAlias = (
     SegmentOutput
     | MeasurementOutput
@@ -214,6 +220,7 @@ Output: TypeAlias = (
     | ExplanationOutput
     | DerivedOutput
     | RegistrationOutput
+    | DeformationOutput
     | QualityOutput
 )
 

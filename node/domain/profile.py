@@ -16,6 +16,7 @@ class Kind(StrEnum):
     MAP = "map"
     DERIVED = "derived"
     REGISTRATION = "registration"
+    DEFORMABLE_REGISTRATION = "deformable-registration"
     NARRATIVE = "narrative"  # Enhanced SR; its form is the language
     PDF = "pdf"  # Encapsulated PDF; its form is the language
     EXPLANATION = "explanation"  # what moved a classifier's answer, drawn beside the image, as Secondary Capture
@@ -121,7 +122,7 @@ class Profile:
     cine_masks: bool = False
     mask_reports: bool = True
     kinds: frozenset[Kind] = frozenset(
-        {Kind.SR, Kind.DETECTIONS, Kind.SC, Kind.MAP, Kind.DERIVED, Kind.REGISTRATION, Kind.STATEMENT},
+        {Kind.SR, Kind.DETECTIONS, Kind.SC, Kind.MAP, Kind.DERIVED, Kind.REGISTRATION, Kind.DEFORMABLE_REGISTRATION, Kind.STATEMENT},
     )
     languages: tuple[Language, ...] = (Language.ENGLISH,)
     not_taken: NotTaken = NotTaken.PARK

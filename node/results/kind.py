@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from node.results.port import Encoded, Encoding
     from node.results.sources import Sources
 
-Needs: TypeAlias = Literal["SegmentOutput", "LocationOutput", "SaliencyOutput", "ExplanationOutput", "DerivedOutput", "RegistrationOutput"]
+Needs: TypeAlias = Literal[
+    "SegmentOutput", "LocationOutput", "SaliencyOutput", "ExplanationOutput", "DerivedOutput", "RegistrationOutput", "DeformationOutput"
+]
 """An output that an application declares, a class of `inference.applications.port`."""
 
 

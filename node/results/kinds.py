@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from node.domain.profile import Kind
+from node.results.deformable_registration import DEFORMABLE_REGISTRATION
 from node.results.derived import DERIVED
 from node.results.detections import DETECTIONS
 from node.results.explanation import EXPLANATION
@@ -60,6 +61,7 @@ KINDS = (
     PARAMETRIC_MAP,
     OVERLAY,
     REGISTRATION,
+    DEFORMABLE_REGISTRATION,
     DERIVED,
     EXPLANATION,
     EXPLANATION_MAP,

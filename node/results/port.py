@@ -92,6 +92,19 @@ class NotRigid(ResultError):
     remedy = "Report this to the author of the application: a rigid registration was promised, and another was found."
 
 
+class DeformationDiffers(ResultError):
+    """The deformation read back from its object is not the one that was found, or it registers other images."""
+
+    code = "HLM-5025"
+
+
+class DeformationFolds(ResultError):
+    """A deformation takes two places of the current images to one of the prior's, or has more nodes than an object should hold."""
+
+    code = "HLM-5026"
+    remedy = "Report this to the author of the application: images that are laid over each other by it would show what is not there."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predecessor:
     """A report that a revision replaces (PredecessorDocumentsSequence, PS3.3 C.17.2); `kind` and `form` are those of its object."""

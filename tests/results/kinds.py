@@ -20,6 +20,7 @@ from inference.codes import Code
 from inference.engines.port import Call
 from inference.findings import (
     Box,
+    Deformation,
     DerivedImage,
     Evaluation,
     Findings,
@@ -265,6 +266,19 @@ def registered(folder: Path) -> Case:
     return Case(files=[*current, *prior], encoding=images.pair(current, prior, findings))
 
 
+def bent(folder: Path) -> Case:
+    """A prior bent to fit the current series: a bump of 3 mm on a grid that is none of the images'."""
+    current = images.volume(folder / "current", images.STUDY)
+    prior = images.volume(folder / "prior", images.PRIOR_STUDY, SeriesDescription="before")
+    matrix, affine = np.eye(4), np.array([[0, 0, 5.0, -20], [0, 5.0, 0, -20], [5.0, 0, 0, -20], [0, 0, 0, 1]])
+    matrix[:3, 3] = (2.0, -1.5, 0.5)
+    z, y, x = np.mgrid[-1:1:9j, -1:1:8j, -1:1:7j]
+    offsets = np.exp(-3 * (x**2 + y**2 + z**2))[..., None] * np.array([3.0, -1.0, 2.0])
+    resampled = DerivedImage(label="prior bent", voxels=made.voxels(), derivation=RESAMPLING, of_prior=True)
+    deformation = Deformation(matrix=matrix, offsets=offsets.astype(np.float32), affine=affine)
+    return Case(files=[*current, *prior], encoding=images.pair(current, prior, Findings(deformation=deformation, derived=(resampled,))))
+
+
 class Bright:
     """Arithmetic in the place of two models: a classifier with four cells, and a network that gives the middle of what it sees."""
 
@@ -400,6 +414,8 @@ ROWS: Sequence[Row] = (
     Row(name="Derived PET image", case=smoothed_pt, kind=Kind.DERIVED),
     Row(name="Spatial registration", case=registered, kind=Kind.REGISTRATION),
     Row(name="Prior, resampled", case=registered, kind=Kind.DERIVED),
+    Row(name="Deformable registration", case=bent, kind=Kind.DEFORMABLE_REGISTRATION),
+    Row(name="Prior, bent", case=bent, kind=Kind.DERIVED),
     Row(name="Narrative, English", case=masks, kind=Kind.NARRATIVE, form=Language.ENGLISH),
     Row(name="Narrative, Chinese", case=masks, kind=Kind.NARRATIVE, form=Language.CHINESE),
     Row(name="PDF, English", case=masks, kind=Kind.PDF, form=Language.ENGLISH),

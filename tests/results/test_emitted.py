@@ -19,6 +19,7 @@ from inference import codes
 from inference.applications.port import (
     Accepts,
     Application,
+    DeformationOutput,
     DerivedOutput,
     EvaluationOutput,
     ExplanationOutput,
@@ -48,6 +49,7 @@ EVERYTHING = Application(
         ExplanationOutput(label="Grad-CAM", finding=codes.BRAIN),
         DerivedOutput(label="smoothed", derivation=Code("113087", "DCM", "Smoothing")),
         RegistrationOutput(),
+        DeformationOutput(),
     ),
     analyse=lambda subject, infer: Findings(),
 )
@@ -77,6 +79,7 @@ def test_every_object_goes_in_a_context_that_was_foreseen(objects: list[Encoded]
         own = Context(sop_class_uid=str(meta.MediaStorageSOPClassUID), transfer_syntax_uid=str(meta.TransferSyntaxUID))
         assert own in {found.wanted for found in emitted(EVERYTHING, asks_for(one)) if found.kind == one.kind}, (one.kind, one.form)
     assert {one.kind for one in objects} >= {Kind.SEG, Kind.SR, Kind.DETECTIONS, Kind.SC, Kind.MAP, Kind.DERIVED, Kind.REGISTRATION}
+    assert Kind.DEFORMABLE_REGISTRATION in {one.kind for one in objects}
 
 
 def test_a_triage_application_emits_reports_and_pages_only() -> None:

@@ -106,6 +106,7 @@ SPOILT = (
     Spoilt(column=1, row="Parametric map", how=without("ContentLabel"), says="ContentLabel"),
     Spoilt(column=0, row="Derived PET image", how=without("Units"), says="Units"),
     Spoilt(column=0, row="Spatial registration", how=without("RegistrationSequence"), says="RegistrationSequence"),
+    Spoilt(column=0, row="Deformable registration", how=without("DeformableRegistrationSequence"), says="DeformableRegistrationSequence"),
     Spoilt(column=0, row="PDF, Chinese", how=without("MIMETypeOfEncapsulatedDocument"), says="MIMEType"),
     Spoilt(column=0, row="Summary page", how=without("ConversionType"), says="ConversionType"),
     Spoilt(

@@ -47,6 +47,7 @@ EVERYTHING = objects(
     ("overlay", ""),
     ("derived", ""),
     ("registration", ""),
+    ("deformable-registration", ""),
     ("narrative", "en"),
     ("narrative", "zh"),
     ("pdf", "en"),
@@ -74,6 +75,7 @@ def test_a_viewer_gets_binary_masks_reports_maps_and_the_page() -> None:
         ("map", ""),
         ("derived", ""),
         ("registration", ""),
+        ("deformable-registration", ""),
         ("sc", ""),
     ]
 

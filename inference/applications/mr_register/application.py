@@ -5,14 +5,10 @@ from inference.applications.port import Accepts, Application, DerivedOutput, Inf
 from inference.engines.extras import demand
 from inference.findings import DerivedImage, Findings, Registration
 from inference.imaging.judge.expects import Expects
-from inference.imaging.registration.motion import GOOD_LIKENESS, extent, refuse_unlike
+from inference.imaging.registration.motion import extent, refuse_unlike, said_of
 from inference.imaging.subject import VolumeSet
-from inference.translatable import Translatable, say
 
 LABEL = "prior on current"
-GOOD_COVERAGE = 0.8
-FAR_MM, FAR_DEGREES = 60.0, 30.0
-"""Two visits on one kind of scanner rarely lie further apart: whoever reads has to look."""
 
 
 def analyse(pair: VolumeSet, infer: Infer) -> Findings:
@@ -42,30 +38,8 @@ def analyse(pair: VolumeSet, infer: Infer) -> Findings:
     return Findings(
         registration=Registration(matrix=aligned.matrix),
         derived=(DerivedImage(label=LABEL, voxels=voxels, derivation=codes.SPATIAL_RESAMPLING, of_prior=True),),
-        remarks=_remarks(aligned.overlap, aligned.likeness, moved_mm, turned_degrees),
+        remarks=said_of(aligned.overlap, aligned.likeness, moved_mm, turned_degrees),
     )
-
-
-def _remarks(coverage: float, likeness: float, moved_mm: float, turned_degrees: float) -> tuple[Translatable, ...]:
-    remarks = [
-        say(
-            "The prior was moved by {moved} mm and turned by {turned} degrees onto the current images; normalised mutual information "
-            "{likeness} (1 to 2).",
-            moved=f"{moved_mm:.1f}",
-            turned=f"{turned_degrees:.1f}",
-            likeness=f"{likeness:.2f}",
-        )
-    ]
-    if likeness < GOOD_LIKENESS:
-        remarks.append(
-            say("The prior resembles the current images little (other contrast, or much has changed): check the alignment by eye.")
-        )
-    if coverage < GOOD_COVERAGE:
-        covered = f"{100 * coverage:.0f}"
-        remarks.append(say("The prior covers {covered} % of the body in the current images; it is black elsewhere.", covered=covered))
-    if moved_mm > FAR_MM or turned_degrees > FAR_DEGREES:
-        remarks.append(say("The prior lay far from the current images: check the alignment by eye."))
-    return tuple(remarks)
 
 
 APPLICATION = Application(

@@ -18,3 +18,13 @@ class NotTheSame(InputError):
         "Compare the two series that the reason names: they may show another part of the body or, behind one patient ID, another person. "
         "Cancel the job, or narrow the route's conditions so that series of one protocol are brought together."
     )
+
+
+class Folds(InputError):
+    """No smooth bending lays one volume on the other: what was found takes two places to one."""
+
+    code = "HLM-3172"
+    remedy = (
+        "Cancel the job, and look at both series: an operation between the visits, metal, motion, or another sequence. "
+        "mr-register lays the prior on the current images without bending it."
+    )

@@ -66,7 +66,7 @@ def align(fixed: Volume, moving: Volume) -> Aligned:
     NothingToRegister
         A volume is even, its grid is sheared, or nothing makes the two overlap.
     """
-    with _one_thread():
+    with one_thread():
         return _aligned(_levels(image_of(fixed), image_of(moving)))
 
 
@@ -208,7 +208,7 @@ class _Level:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """ITK's threads add up in the order in which they end, and sums differ in their last bits; a metric uses those of the process."""
     with _LOCK:
         before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()

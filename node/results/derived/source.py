@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage
 
-from inference.findings import DerivedImage
+from inference.findings import Deformation, DerivedImage
 from inference.imaging.subject import prior_in
 from inference.imaging.volume import Affine, SliceSource, Volume
 from node.results.normalise import cleaned, text
@@ -106,19 +106,29 @@ def source_slices(encoding: Encoding, image: DerivedImage, origin: Origin) -> li
     if origin.same_grid:
         return [[source] for source in slices]
     affine = encoding.volume.affine if image.affine is None else image.affine
-    registration = encoding.findings.registration
-    # from the current patient coordinates, where the grid lies, to the prior's
-    to_prior = np.linalg.inv(registration.matrix) if origin.of_prior and registration is not None else np.eye(4)
+    # from the current patient coordinates, where the grid lies, to the prior's; and how far from there bending reaches beyond a slice
+    laid = encoding.findings.deformation or encoding.findings.registration
+    to_prior = np.linalg.inv(laid.matrix) if origin.of_prior and laid is not None else np.eye(4)
+    beyond = _bent(origin, encoding.findings.deformation)
     depth, rows, columns = image.voxels.shape
     found = []
     for z in range(depth):
         corners = np.array([(z, y, x, 1) for y in (0, rows - 1) for x in (0, columns - 1)], dtype=np.float64).T
         along = origin.volume.to_indices((to_prior @ affine @ corners)[:3].T)[:, 0]
-        first, last = int(np.floor(along.min() + 1e-6)), int(np.ceil(along.max() - 1e-6))
+        first, last = int(np.floor(along.min() - beyond + 1e-6)), int(np.ceil(along.max() + beyond - 1e-6))
         # beyond the ends of the source a slice holds none of it, but was made from its border
         low, high = (min(max(bound, 0), len(slices) - 1) for bound in (first, last))
         found.append(list(slices[low : high + 1]))
     return found
+
+
+def _bent(origin: Origin, deformation: Deformation | None) -> float:
+    """How many of the prior's slices the longest offset crosses, in either direction."""
+    if deformation is None or not origin.of_prior:
+        return 0.0
+    turned = deformation.offsets.reshape(-1, 3) @ np.linalg.inv(deformation.matrix)[:3, :3].T
+    across = np.linalg.inv(origin.volume.affine)[0, :3]
+    return float(np.abs(turned @ across).max())
 
 
 CLASSIC = {CTImageStorage: "CT", MRImageStorage: "MR", PositronEmissionTomographyImageStorage: "PT"}

@@ -176,6 +176,11 @@ class Chinese:
         """How the prior lies."""
         return f"既往检查{f'（{prior_date}）' if prior_date else ''}已与本次检查刚性配准（旋转 {rotation_degrees:.1f}°）。"
 
+    def bent(self, most_mm: float, prior_date: str | None) -> str:
+        """How the prior was bent."""
+        dated = f"（{prior_date}）" if prior_date else ""
+        return f"既往检查{dated}已与本次检查配准并作形变（最大 {most_mm:.1f} mm）：其所示结构的形状和大小已改变。"
+
     def remark(self, text: str) -> str:
         """What the quality gate said; what somebody else's application says, in its own words."""
         said = in_chinese(text)

@@ -175,6 +175,13 @@ class English:
         """How the prior lies."""
         return f"The prior examination{_of(prior_date)} was aligned rigidly with the current one (rotation {rotation_degrees:.1f}°)."
 
+    def bent(self, most_mm: float, prior_date: str | None) -> str:
+        """How the prior was bent."""
+        return (
+            f"The prior examination{_of(prior_date)} was aligned with the current one and bent to fit, by at most {most_mm:.1f} mm: "
+            "shape and size of what it shows were altered."
+        )
+
     def remark(self, text: str) -> str:
         """What the quality gate said, in its own words."""
         return f"Please note: {text.strip()}"

@@ -326,6 +326,9 @@ class _Speaker:
             degrees = math.degrees(math.acos(min(max(cosine, -1.0), 1.0)))
             registered = say.registered(degrees, self._prior_date())
             yield Sentence(section=Section.FINDINGS, text=registered, brief=registered, rests_on=(Kind.REGISTRATION,))
+        if findings.deformation is not None:
+            bent = say.bent(float(np.linalg.norm(findings.deformation.offsets, axis=-1).max()), self._prior_date())
+            yield Sentence(section=Section.FINDINGS, text=bent, brief=bent, rests_on=(Kind.DEFORMABLE_REGISTRATION,))
         for derived in findings.derived:
             said = say.derived(derived.derivation, derived.of_prior)
             yield Sentence(

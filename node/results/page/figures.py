@@ -18,6 +18,7 @@ from scipy.ndimage import map_coordinates
 from inference.codes import MORPHOLOGICALLY_ABNORMAL_STRUCTURE
 from inference.findings import Findings, Location, Saliency, Segment
 from inference.imaging import subject as subjects
+from inference.imaging.registration.field import places_in_prior
 from inference.imaging.subject import Cine, Images, Phases
 from inference.imaging.volume import Volume
 from inference.translatable import say
@@ -26,6 +27,8 @@ from node.results.page.tiles import Place, Tile, draw_locations, extent_of
 
 Crop: TypeAlias = tuple[slice, slice]
 """Rows and columns of a turned plane."""
+_ToPrior: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""(N, 3) current patient coordinates in mm to the prior's."""
 
 TILES = 6
 _LEAST_PLANES, _MOST_UNLIKE, _UPRIGHT = 24, 8.0, 0.02
@@ -239,8 +242,8 @@ _SQUARE_MM = 25.0
 
 def pair_figure(current: Volume, prior: Volume, findings: Findings, names: Sequence[str]) -> Figure:
     """Two slices, each three times: current, prior where it belongs, checkerboard. Where nobody knows how the prior lies: the current."""
-    matrix = _matrix(current, prior, findings)
-    if matrix is None:
+    known = _known(current, prior, findings)
+    if known is None:
         alone = volume_figure(current, findings, names)
         return Figure(tiles=alone.tiles, images=alone.images, notes=[*alone.notes, ("prior", say("not aligned, not shown"))])
     pictures = Pictures(volume=current, findings=findings)
@@ -250,7 +253,7 @@ def pair_figure(current: Volume, prior: Volume, findings: Findings, names: Seque
     tiles: list[Tile] = []
     for z in chosen:
         here = pictures.acquired(z, crop, say("current, {image}", image=names[z]))
-        there = _Prior(current=current, prior=prior, matrix=matrix, pictures=pictures, crop=crop, window=window)
+        there = _Prior(current=current, prior=prior, to_prior=known, pictures=pictures, crop=crop, window=window)
         tiles += [
             here,
             Tile(extent=here.extent, mm=True, paint=partial(there.aligned, z), name=say("prior, aligned"), letters=here.letters),
@@ -259,22 +262,23 @@ def pair_figure(current: Volume, prior: Volume, findings: Findings, names: Seque
     return Figure(tiles=tiles, images=sorted(chosen), notes=pictures.notes, columns=3)
 
 
-def _matrix(current: Volume, prior: Volume, findings: Findings) -> NDArray[np.float64] | None:
-    """From the prior's patient coordinates to the current's; None when nobody knows."""
-    if findings.registration is not None:
-        return findings.registration.matrix
+def _known(current: Volume, prior: Volume, findings: Findings) -> _ToPrior | None:
+    """From the current patient coordinates to the prior's; None when nobody knows."""
+    if findings.deformation is not None:
+        return partial(places_in_prior, findings.deformation)
     same = current.frame_of_reference_uid == prior.frame_of_reference_uid != ""
-    return np.eye(4) if same else None
+    if findings.registration is None and not same:
+        return None
+    back = np.eye(4) if findings.registration is None else np.linalg.inv(findings.registration.matrix)
+    return lambda places: places @ back[:3, :3].T + back[:3, 3]
 
 
 class _Prior:
     """The prior volume on slices of the current one."""
 
-    def __init__(
-        self, *, current: Volume, prior: Volume, matrix: NDArray[np.float64], pictures: Pictures, crop: Crop, window: GreyWindow
-    ) -> None:
+    def __init__(self, *, current: Volume, prior: Volume, to_prior: _ToPrior, pictures: Pictures, crop: Crop, window: GreyWindow) -> None:
         self._current, self._prior, self._pictures, self._crop, self._window = current, prior, pictures, crop, window
-        self._back = np.linalg.inv(matrix)
+        self._to_prior = to_prior
 
     def aligned(self, z: int, size: tuple[int, int]) -> Image.Image:
         """The prior, linearly interpolated; black where it does not reach."""
@@ -283,7 +287,7 @@ class _Prior:
         rows, columns = view.turn(grid[0])[crop], view.turn(grid[1])[crop]
         # array indices of the current volume to those of the prior: out to the patient, back by the registration, in again
         places = self._current.to_patient(np.stack([np.full(rows.shape, z), rows, columns], axis=-1).reshape(-1, 3))
-        indices = self._prior.to_indices(places @ self._back[:3, :3].T + self._back[:3, 3])
+        indices = self._prior.to_indices(self._to_prior(places))
         values = map_coordinates(self._prior.voxels, indices.T, order=1, cval=np.nan, output=np.float32)
         beyond = np.isnan(values)
         grey = np.where(beyond, 0, self._window.grey(np.where(beyond, 0, values)))

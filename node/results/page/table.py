@@ -185,6 +185,9 @@ def _made(findings: Findings, words: PageWords) -> Iterator[Entry]:
     if findings.registration is not None:
         name, details = words.aligned
         yield Entry(name=name, details=details)
+    if findings.deformation is not None:
+        name, details = words.bent
+        yield Entry(name=name, details=details)
 
 
 def _earlier(those: Sequence[Measurement], words: PageWords) -> list[str]:

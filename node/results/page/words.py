@@ -33,6 +33,8 @@ class PageWords(Protocol):
     none_found: str
     aligned: tuple[str, str]
     """That the prior was aligned, and how."""
+    bent: tuple[str, str]
+    """That it was bent to fit."""
     below_zero: str
     """Of a map whose negative values have no colour."""
     explains: str
@@ -94,6 +96,7 @@ class EnglishPage:
     nothing = "No findings"
     none_found = "None found"
     aligned = ("Prior aligned", "rigid, to the current images")
+    bent = ("Prior bent", "to fit the current images: shape and size altered")
     below_zero = "below 0: not drawn"
     explains = "EXPLAINS THE NETWORK - SHOWS NO LOCATION OF A FINDING"
     against = "what speaks against is not drawn"
@@ -261,6 +264,7 @@ class ChinesePage:
     nothing = "图像中无所见"
     none_found = "未检出"
     aligned = ("既往图像已配准", "刚性配准至本次图像")
+    bent = ("既往图像已形变", "形变至本次图像：形状和大小已改变")
     below_zero = "低于0的部分未绘出"
     explains = "仅解释网络的判断，不表示病变部位"
     against = "不支持该判断的部分未绘出"

@@ -12,6 +12,7 @@ from inference.applications.errors import InvalidOutput, NotAccepted, Undeclared
 from inference.applications.port import (
     Accepts,
     Application,
+    DeformationOutput,
     DerivedOutput,
     EvaluationOutput,
     ExplanationOutput,
@@ -26,6 +27,7 @@ from inference.applications.port import (
 from inference.codes import Code
 from inference.findings import (
     Box,
+    Deformation,
     DerivedImage,
     Evaluation,
     Explanation,
@@ -107,6 +109,7 @@ def application(takes: Takes = Takes.VOLUME) -> Application:
             SaliencyOutput(label="map"),
             DerivedOutput(label="smooth", derivation=SMOOTHING),
             RegistrationOutput(),
+            DeformationOutput(),
         ),
         analyse=lambda subject, infer: Findings(),
     )
@@ -149,6 +152,15 @@ def registered(matrix: np.ndarray) -> Findings:
     return Findings(registration=Registration(matrix=matrix))
 
 
+def bent(**more: object) -> Findings:
+    """The prior is bent, on a grid along the patient's axes."""
+    nodes = {"offsets": np.ones((2, 3, 4, 3), dtype=np.float32), "affine": PATIENT_AXES}
+    return Findings(deformation=Deformation(**{"matrix": turned(30), **nodes, **more}))  # type: ignore[arg-type]
+
+
+PATIENT_AXES = np.array([[0, 0, 4.0, 0], [0, 4.0, 0, 0], [4.0, 0, 0, 0], [0, 0, 0, 1]])
+
+
 def turned(degrees: float) -> np.ndarray:
     """About z, and 5 mm along x."""
     matrix, angle = np.eye(4), np.radians(degrees)
@@ -184,6 +196,7 @@ MIDDLE = SegmentPoint(segment="brain", purpose=codes.VOLUME, method=codes.MEAN)
         (smooth(voxels=np.zeros((2, 2, 2), dtype=np.float32), affine=np.diag([2.0, 2, 2, 1])), volume()),
         (smooth(of_prior=True), pair()),
         (registered(turned(30)), pair()),
+        (bent(), pair()),
         (evaluation(images=(0, 1), probability=0.0), images()),
         (evaluation(span=Span(first=0, last=4)), cine()),
         (replace(location(box()), measurements=(measured(location="lesion 1"),)), volume()),
@@ -243,6 +256,15 @@ def test_what_is_declared_and_possible_leaves(findings: Findings, subject: Subje
         (registered(np.diag([1.01, 1, 1, 1])), pair(), InvalidOutput, "not rigid"),
         (registered(np.diag([-1.0, 1, 1, 1])), pair(), InvalidOutput, "not rigid"),
         (registered(np.eye(3)), pair(), InvalidOutput, "homogeneous"),
+        (bent(), volume(), InvalidOutput, "needs a prior"),
+        (bent(matrix=np.diag([1.01, 1, 1, 1])), pair(), InvalidOutput, "deformation is not rigid"),
+        (bent(offsets=np.ones((2, 3, 4, 3))), pair(), InvalidOutput, "float64 of shape (2, 3, 4, 3), not float32"),
+        (bent(offsets=np.ones((1, 3, 4, 3), np.float32)), pair(), InvalidOutput, "of two nodes or more a side"),
+        (bent(offsets=np.ones((2, 3, 4), np.float32)), pair(), InvalidOutput, "not float32 (Z, Y, X, 3)"),
+        (bent(offsets=np.full((2, 3, 4, 3), np.inf, np.float32)), pair(), InvalidOutput, "not all of its values are finite"),
+        (bent(affine=np.eye(4) + np.eye(4, k=1) * 0.1), pair(), InvalidOutput, "no perpendicular right-handed axes"),
+        (bent(affine=np.diag([4.0, 4, 4, 1])), pair(), InvalidOutput, "no perpendicular right-handed axes"),
+        (bent(affine=PATIENT_AXES * 0), pair(), InvalidOutput, "homogeneous"),
         (evaluation(value=codes.LUNG), volume(), InvalidOutput, "not Present, Absent or Undetermined"),
         (evaluation(images=(2,)), images(), InvalidOutput, "about image 2 of 2"),
     ],

@@ -9,6 +9,7 @@ from inference.applications.errors import BrokenApplication
 from inference.applications.manifest import check_manifest
 from inference.applications.port import (
     Accepts,
+    DeformationOutput,
     DerivedOutput,
     EvaluationOutput,
     ExplanationOutput,
@@ -40,6 +41,7 @@ TRIAGE = replace(
         (SaliencyOutput(label="map"), "a map"),
         (DerivedOutput(label="smooth", derivation=SMOOTHING), "an image"),
         (RegistrationOutput(), "a registration"),
+        (DeformationOutput(), "a deformation"),
     ],
 )
 def test_a_triage_only_application_cannot_declare_where(output: Output, what: str) -> None:
@@ -95,6 +97,7 @@ def test_an_explanation_explains_an_answer_about_an_image(changed: dict[str, obj
         (Accepts(modality=("DX",), takes=Takes.IMAGES), "declares a map or an image in space, and takes images"),
         (Accepts(modality=("US",), takes=Takes.CINE), "declares a mask, and takes cine"),
         (Accepts(modality=("MR",)), "declares a registration, and takes volume"),
+        (Accepts(modality=("MR",)), "declares a deformation, and takes volume"),
         (Accepts(modality=("MR",), takes=Takes.PAIR, parts="each"), 'accepts.parts "each" is for volumes and cines, and it takes pair'),
         (Accepts(modality=("US",), takes=Takes.CINE, parts="b0"), 'accepts.parts "b0" is for volumes, and it takes cine'),
         (Accepts(modality=("MR",), whole_study=True), "accepts.whole_study is for images, and it takes volume"),

@@ -17,6 +17,7 @@ BUILT_IN = (
     "lung-nodule",
     "mr-brain",
     "mr-brain-structures",
+    "mr-deform",
     "mr-denoise",
     "mr-glioma",
     "mr-register",

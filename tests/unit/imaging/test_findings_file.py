@@ -17,6 +17,7 @@ from inference import codes
 from inference.findings import (
     Box,
     Caution,
+    Deformation,
     DerivedImage,
     Earlier,
     Evaluation,
@@ -231,6 +232,7 @@ def every_kind() -> Findings:
             DerivedImage(label="b", voxels=rng.random((2, 3, 4)).astype(np.float32), derivation=codes.MEAN, affine=np.eye(4)),
         ),
         registration=Registration(matrix=rng.random((4, 4))),
+        deformation=Deformation(matrix=rng.random((4, 4)), offsets=rng.random((2, 3, 4, 3)).astype(np.float32), affine=rng.random((4, 4))),
         explanations=(
             Explanation(
                 label="why", values=rng.random((6, 5)).astype(np.float32), image=1, finding=codes.PNEUMONIA, quantity=codes.SALIENCY
@@ -259,6 +261,10 @@ def test_every_kind_of_finding_is_read_back() -> None:
     assert after.registration is not None
     assert before.registration is not None
     np.testing.assert_array_equal(after.registration.matrix, before.registration.matrix)
+    assert after.deformation is not None
+    assert before.deformation is not None
+    for name in ("matrix", "offsets", "affine"):
+        np.testing.assert_array_equal(getattr(after.deformation, name), getattr(before.deformation, name))
     assert dumps(after) == dumps(before)
     assert digest(after) == digest(before)
 
