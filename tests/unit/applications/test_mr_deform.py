@@ -1,8 +1,6 @@
-"""mr-deform: heads bent by a smooth warp that is known at every voxel, judged by arithmetic; and a real patient's two visits."""
+"""mr-deform: heads bent by a smooth warp that is known at every voxel, judged by arithmetic."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +14,8 @@ from inference.findings import Deformation, Findings
 from inference.imaging.registration.demons import deform
 from inference.imaging.registration.errors import NothingToRegister, NotTheSame
 from inference.imaging.registration.field import MOST_FOLDED, folded, places_in_prior
-from inference.imaging.subject import Takes, VolumeSet, pair_of
-from inference.imaging.subjects import subjects
+from inference.imaging.subject import VolumeSet, pair_of
 from inference.imaging.volume import Volume
-from tests.lab.visits import visits
 from tests.unit.applications.test_mr_register import INFER, SHAPE, head, rigid
 
 WARP_MM = 5.0
@@ -122,18 +118,3 @@ def test_another_head_and_an_empty_one_are_refused() -> None:
     far[:3, 3] = 900.0
     with pytest.raises(NothingToRegister, match="hardly overlap"):
         deform(head(3), head(3), far)
-
-
-@pytest.mark.slow
-def test_two_visits_of_a_real_patient_are_bent_by_little(real: Callable[[str], list[Path]], tmp_path: Path) -> None:
-    """A year apart: hardly more than what the rigid motion leaves of the published affine one, and no fold."""
-    both = visits(real, tmp_path)
-    current = subjects(Takes.VOLUME, "refuse", sorted(both.folders[1].iterdir()))[0].subject
-    files = [path for folder in both.folders for path in sorted(folder.iterdir())]
-    (made,) = subjects(Takes.PAIR, "refuse", files, current.series_instance_uid)
-    assert isinstance(made.subject, VolumeSet)
-    found = deformation_of(analyse(made.subject, INFER))
-    ways = np.linalg.norm(found.offsets, axis=-1)
-    print(f"\nmr-deform: bent by {np.percentile(ways[ways > 0], 95):.1f} mm or less in 95 %, {ways.max():.1f} mm at most")
-    assert folded(found) <= MOST_FOLDED
-    assert np.percentile(ways[ways > 0], 95) < 3
