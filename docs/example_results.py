@@ -118,7 +118,7 @@ _HOSPITALS = (
 
 
 def examples() -> tuple[Example, ...]:
-    """The results of each hospital: of a volume, of a volume in which nothing was found, of a pair, and of a radiograph."""
+    """The results of each hospital: of a volume, of one in which nothing was found, of a pair laid and bent, and of a radiograph."""
     return tuple(example(number) for number in range(len(_HOSPITALS)))
 
 
