@@ -29,7 +29,7 @@ def analyse(pair: VolumeSet, infer: Infer) -> Findings:
         The two have no overlap, or one is empty.
     NotTheSame
         They overlap and do not fit: another person, or another contrast altogether.
-    Folds
+    SpaceFolds
         No smooth bending lays one on the other.
     """
     demand("mr-deform", "SimpleITK")

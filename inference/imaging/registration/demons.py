@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from inference.findings import Deformation
-from inference.imaging.registration.errors import Folds, NothingToRegister
+from inference.imaging.registration.errors import SpaceFolds, NothingToRegister
 from inference.imaging.registration.field import MOST_FOLDED, folded, places_in_prior
 from inference.imaging.registration.grids import body_in, image_of
 from inference.imaging.registration.rigid import one_thread
@@ -51,7 +51,7 @@ def deform(fixed: Volume, moving: Volume, matrix: Affine) -> Deformation:
     ------
     NothingToRegister
         A volume is even, or the two bodies do not overlap.
-    Folds
+    SpaceFolds
         However it is smoothed, it folds space in more than `MOST_FOLDED` of the cells.
     """
     with one_thread():
@@ -199,6 +199,6 @@ def _served(field: sitk.Image, matrix: Affine) -> Deformation:
         share = folded(found)
         if share <= MOST_FOLDED:
             return found
-    raise Folds(
+    raise SpaceFolds(
         f"the prior would have to be folded in {100 * share:.1f} % of the places that move, at most {100 * MOST_FOLDED:g} % are allowed"
     )

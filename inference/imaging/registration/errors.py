@@ -20,7 +20,7 @@ class NotTheSame(InputError):
     )
 
 
-class Folds(InputError):
+class SpaceFolds(InputError):
     """No smooth bending lays one volume on the other: what was found takes two places to one."""
 
     code = "HLM-3172"
