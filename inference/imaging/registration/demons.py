@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from inference.findings import Deformation
-from inference.imaging.registration.errors import SpaceFolds, NothingToRegister
+from inference.imaging.registration.errors import NothingToRegister, SpaceFolds
 from inference.imaging.registration.field import MOST_FOLDED, folded, places_in_prior
 from inference.imaging.registration.grids import body_in, image_of
 from inference.imaging.registration.rigid import one_thread

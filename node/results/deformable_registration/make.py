@@ -30,7 +30,7 @@ LONGEST_LO = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Words:
+class _BentWords:
     """What the whole registration is, in front of the application's title, and what each of its two sets of images is."""
 
     whole: str
@@ -38,13 +38,15 @@ class _Words:
     prior: str
 
 
-_WORDS: Mapping[Language, _Words] = {
-    Language.ENGLISH: _Words(
+_WORDS: Mapping[Language, _BentWords] = {
+    Language.ENGLISH: _BentWords(
         whole="Prior bent to current: ",
         current="Current images: their space is the registered one",
         prior="Current patient coordinates to those of the prior images",
     ),
-    Language.CHINESE: _Words(whole="既往图像形变至本次图像：", current="本次图像：其空间为配准空间", prior="本次患者坐标至既往图像坐标"),
+    Language.CHINESE: _BentWords(
+        whole="既往图像形变至本次图像：", current="本次图像：其空间为配准空间", prior="本次患者坐标至既往图像坐标"
+    ),
 }
 
 
