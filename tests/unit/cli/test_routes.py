@@ -12,6 +12,7 @@ from inference.applications.catalog import load as load_application
 
 from .conftest import CONFIG, HEAD, UNTAKEN, Hospital, Run
 
+HU = {"RescaleIntercept": "-1024", "RescaleSlope": "1", "RescaleType": "HU"}
 STUDY = "1.2.3.4"
 
 
@@ -42,8 +43,8 @@ def write(folder: Path, series: int, count: int, **header: object) -> None:
 @pytest.fixture
 def chest(place: Path) -> Path:
     """A chest CT of two series, and a file that is no DICOM."""
-    write(place / "study", 1, 70, Modality="CT", BodyPartExamined="CHEST", SliceThickness="1.25")
-    write(place / "study", 2, 1, Modality="CT", BodyPartExamined="CHEST", SliceThickness="8")
+    write(place / "study", 1, 70, Modality="CT", BodyPartExamined="CHEST", **HU, SliceThickness="1.25")
+    write(place / "study", 2, 1, Modality="CT", BodyPartExamined="CHEST", **HU, SliceThickness="8")
     (place / "study/notes.txt").write_text("not DICOM")
     return place / "study"
 
