@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup check types fast costly test every longest bench crash fuzz soak demo docs dist deb clean
+.PHONY: setup check types fast costly test every longest bench recipes crash fuzz soak demo docs dist deb clean
 
 # libraries' own tests, what is there as a library of C too (mypy), and parts that nobody here imports: a fourth of what there is to compile
 SELDOM_IMPORTED := /(tests|testing|mypyc?|_inductor|lexers|transformers|quantization|physics|backend|snowballstemmer|imageio|torchgen)/
@@ -70,6 +70,10 @@ longest: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m bench
+
+# every recipe for training in its small form, on made data, as one table; NAMES="hippocampus restore" runs those
+recipes: $(READY)
+	$(BIN)/python -m bench.recipes $(NAMES)
 
 # hostile bytes for every parser, guided by coverage: SECONDS of processor time for all targets together
 SECONDS ?= 300

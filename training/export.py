@@ -46,27 +46,30 @@ def pack(recipe: Recipe, run: Path) -> Path:
     return packed(recipe, network, run, (recipe.channels, *recipe.window))
 
 
-def packed(recipe: Recipe, network: Any, run: Path, *answers: tuple[int, ...], batch: int = 1) -> Path:
+def packed(recipe: Recipe, network: Any, run: Path, *answers: tuple[int, ...], batch: int = 1, open_frames: bool = False) -> Path:
     """Write a network into the run's own repository; the repository's folder.
 
     Parameters
     ----------
     answers
-        The shape of each of its outputs for one input.
+        The shape of each of its outputs for one input; -1 of an axis that is as long as that of the frames.
     batch
         How many inputs one call may bring.
+    open_frames
+        Whether the first axis of the window is as long as a cine has frames.
 
     Raises
     ------
     UnfitBundle
     """
-    file, weights = convert(network, recipe.window, False, batch, "pt2", recipe.images)
+    file, weights = convert(network, recipe.window, open_frames, batch, "pt2", recipe.images)
     floats = np.dtype(np.float32)
+    sides = (-1, *recipe.window[1:]) if open_frames else recipe.window
     config = config_text(
         recipe.model.name,
         "pytorch",
         batch,
-        (TensorConfig(name="INPUT__0", dtype=floats, dims=(recipe.images, *recipe.window)),),
+        (TensorConfig(name="INPUT__0", dtype=floats, dims=(recipe.images, *sides)),),
         tuple(TensorConfig(name=f"OUTPUT__{number}", dtype=floats, dims=dims) for number, dims in enumerate(answers)),
         file,
     )

@@ -134,7 +134,9 @@ class _Run:
         if hasattr(self._loss, "to"):
             # one that learns, or weighs classes
             self._loss.to(self._compute.device)
-        if len(recipe.window) == 3:
+        # frames of a cine have three sides, too, and no 3-D convolution
+        self._in_space = any(weights.ndim == 5 for weights in self._network.parameters())
+        if self._in_space:
             # 3-D convolutions on a processor are several times faster so
             self._network = self._network.to(memory_format=torch.channels_last_3d)
         self._optimizer = torch.optim.AdamW(self._network.parameters(), lr=schedule.learning_rate, weight_decay=WEIGHT_DECAY)
@@ -206,7 +208,7 @@ class _Run:
             seen = [cut(shown[index], self._window, seeds[index]) if self._window else shown[index] for index in part]
             images = self._compute.tensor(np.stack([each.image for each in seen]))
             targets = self._compute.tensor(np.stack([each.target for each in seen]))
-            if len(self._recipe.window) == 3:
+            if self._in_space:
                 images = images.to(memory_format=torch.channels_last_3d)
             with self._compute.autocast():
                 answer = self._network(images)

@@ -69,6 +69,7 @@ _PARTS = {
         "docs/howto/breast-ultrasound",
         "docs/howto/head-bleed",
         "docs/howto/left-ventricle",
+        "docs/howto/cardiac-phase",
         "docs/howto/lung-nodule",
         "docs/howto/mr-glioma",
         "docs/howto/nodule-data",

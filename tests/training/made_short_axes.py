@@ -7,8 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from training.data.cases import ByPatient, Case
+from training.data.made_cines import made_cines
+from training.networks.periodic import BeatPhases
 from training.recipe import Schedule
+from training.recipes.cardiac_phase import RECIPE as PHASES
 from training.recipes.left_ventricle import RECIPE, network
+from training.tasks.key_phases import KeyPhases
 from training.tasks.phases import PhaseSegmenter
 
 SLICES, SIDE = 7, 180
@@ -48,5 +53,22 @@ def tiny() -> PhaseSegmenter:
         network=partial(network, (8, 16, 32)),
         schedule=Schedule(epochs=2, batch=8, learning_rate=1e-2, patience=2),
         draws=24,
+        averaged=0.0,
+    )
+
+
+def one_cine_each(folder: Path) -> tuple[Case, ...]:
+    """Fewer cines than recipe cardiac-phase makes of a patient."""
+    return tuple(case for case in made_cines(folder) if case.name.endswith(" 1"))
+
+
+def tiny_phases() -> KeyPhases:
+    """Recipe cardiac-phase with fewer channels and a few steps, on one cine of each patient."""
+    return replace(
+        PHASES,
+        network=partial(BeatPhases, 64, (8, 16, 16, 16), 12),
+        sides=ByPatient(one_cine_each),
+        schedule=Schedule(epochs=1, batch=8, learning_rate=1e-2, patience=1),
+        draws=48,
         averaged=0.0,
     )

@@ -139,6 +139,17 @@ def boxed(shown: Sequence[tuple[float | None, BoxedImage]]) -> list[Picture]:
     return made
 
 
+def stills(shown: Sequence[tuple[float | None, Sequence[tuple[str, NDArray[Any]]]]]) -> list[Picture]:
+    """The best two, the middle two and the worst two of the cases that have this figure, each as images (Y, X) with what they are."""
+    made = []
+    for number, why in _ranked([figure for figure, _ in shown]):
+        figure, images = shown[number]
+        drawn = [(title, image, _LARGEST_PX / max(image.shape)) for title, image in images]
+        planes = tuple(_plane(title, image, (), pixel, pixel) for title, image, pixel in drawn)
+        made.append(Picture(number=number + 1, why=why, figure=figure or 0.0, planes=planes))
+    return made
+
+
 def _filled(box: "Box", shape: tuple[int, ...]) -> NDArray[np.bool_]:
     mask = np.zeros(shape, dtype=np.bool_)
     mask[round(box.top) : max(round(box.bottom), round(box.top) + 1), round(box.left) : max(round(box.right), round(box.left) + 1)] = True

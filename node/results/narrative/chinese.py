@@ -127,9 +127,12 @@ class Chinese:
         """Something with a place on an image."""
         return f"{self._at(thing)}{self.name(thing)}，位于{self.image(image)}{_listed([*measurements, *_sure(thing.certainty)], '：')}。"
 
-    def evaluation(self, thing: Thing, value: Code, images: Sequence[ImageName], frames: tuple[int, int] | None) -> str:
+    def evaluation(
+        self, thing: Thing, value: Code, images: Sequence[ImageName], frames: tuple[int, int] | None, phases: Sequence[int] = ()
+    ) -> str:
         """Whether something is there."""
         on = f"（{'、'.join(self.image(image) for image in images)}）" if images else ""
+        on = f"（{self.phases(phases)}）" if phases else on
         span = f"（第{frames[0]}至{frames[1]}帧）" if frames else ""
         said = {
             PRESENT.value: f"{self._at(thing)}可见{self.name(thing)}",

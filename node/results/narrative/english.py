@@ -132,9 +132,12 @@ class English:
         """Something with a place on an image."""
         return f"{self.name(thing)}{self._at(thing)} on {self.image(image)}{_listed([*measurements, *_sure(thing.certainty)])}."
 
-    def evaluation(self, thing: Thing, value: Code, images: Sequence[ImageName], frames: tuple[int, int] | None) -> str:
+    def evaluation(
+        self, thing: Thing, value: Code, images: Sequence[ImageName], frames: tuple[int, int] | None, phases: Sequence[int] = ()
+    ) -> str:
         """Whether something is there."""
         on = f" (on {', '.join(self.image(image) for image in images)})" if images else ""
+        on = f" ({low(self.phases(phases))})" if phases else on
         span = f" (frames {frames[0]} to {frames[1]})" if frames else ""
         return f"{self.name(thing)}: {self.value(value)}{self._at(thing)}{on}{span}{_listed(self._probable(thing), '; ')}."
 

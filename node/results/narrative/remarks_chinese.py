@@ -90,6 +90,13 @@ REMARKS: Mapping[str, str] = {
     "End-diastole (the largest volume)": "舒张末期（容积最大）",
     "End-systole (the smallest volume)": "收缩末期（容积最小）",
     "The papillary muscles count as cavity.": "乳头肌计入心腔。",
+    # cardiac-phase
+    "{which} is phase {phase} of {phases}, at {moment}.": "{which}为第{phase}期（共{phases}期），时间{moment}。",
+    "{which} is phase {phase} of {phases}.": "{which}为第{phase}期（共{phases}期）。",
+    "End-diastole": "舒张末期",
+    "End-systole": "收缩末期",
+    "Told by how all slices look, and not by a volume: a network that has learned from made cines only, which demonstrates the way of a "
+    "study.": "依据全部层面的图像表现判定，并非依据容积；该网络仅用人工合成的电影序列训练，仅供流程演示。",
     # measures
     "Not measured: {what}, because {why}.": "未测量：{what}。原因：{why}。",
     "the mean value": "平均值",

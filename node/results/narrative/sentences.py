@@ -201,9 +201,10 @@ class _Speaker:
     def _evaluations(self) -> Iterator[Sentence]:
         for number, one in enumerate(self._findings.evaluations, 1):
             thing = self._evaluated(one)
-            images = [self._images[index] for index in one.images]
+            phases = self._phases(one.images)
+            images = [] if phases else [self._images[index] for index in one.images]
             frames = (one.span.first + 1, one.span.last + 1) if one.span else None
-            said = self._wording.evaluation(thing, one.value, images, frames)
+            said = self._wording.evaluation(thing, one.value, images, frames, phases)
             yield Sentence(
                 section=Section.FINDINGS,
                 text=said,
@@ -311,13 +312,18 @@ class _Speaker:
 
     def _about(self, indices: Sequence[int]) -> str:
         """Some images, each by its name; those of whole phases by the phases."""
-        subject = self._encoding.subject
-        if indices and isinstance(subject, Phases):
-            slices = len(subject.reference.voxels)
-            phases = sorted({index // slices for index in indices})
-            if len(set(indices)) == len(phases) * slices:
-                return self._wording.phases([phase + 1 for phase in phases])
+        if phases := self._phases(indices):
+            return self._wording.phases(phases)
         return self._wording.about([self._images[index] for index in indices])
+
+    def _phases(self, indices: Sequence[int]) -> list[int]:
+        """The phases, from 1, whose images these are, all of each; none where they are no whole phases."""
+        subject = self._encoding.subject
+        if not isinstance(subject, Phases):
+            return []
+        slices = len(subject.reference.voxels)
+        phases = sorted({index // slices for index in indices})
+        return [phase + 1 for phase in phases] if len(set(indices)) == len(phases) * slices else []
 
     def _made(self) -> Iterator[Sentence]:
         findings, say = self._findings, self._wording

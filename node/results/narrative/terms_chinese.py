@@ -111,6 +111,8 @@ TERMS: Mapping[str, Mapping[str, str]] = {
         "1483009": "角度",
         "450360000": "冠状动脉钙化积分",
         "70822001": "心脏射血分数",
+        "416190007": "舒张末期",
+        "416430001": "收缩末期",
         "90096001": "每搏输出量",
         # statistics
         "373098007": "平均",
@@ -236,6 +238,7 @@ LABELS: Mapping[str, str] = {
 
 NOUNS: Mapping[str, str] = {
     "bright-lesion": "脑内高信号灶",
+    "cardiac-phase": "心动周期时相",
     "chest-xray": "胸片肺炎",
     "ct-head-bleed": "颅内出血",
     "ct-lung": "肺体积",

@@ -8,6 +8,7 @@ from inference.applications.numbering import GREATEST_SERIES, numbered
 
 BUILT_IN = (
     "bright-lesion",
+    "cardiac-phase",
     "chest-xray",
     "ct-head-bleed",
     "ct-lung",

@@ -22,6 +22,7 @@ READ_BY = {
     "be-told.md": "tests/node/test_notify.py::test_a_parked_job_reaches_mailbox_and_webhook",
     "bring-a-model.md": "tests/unit/cli/test_models_page.py::test_the_page_is_followed",
     "call-a-model.md": "tests/unit/engines/test_calling.py::test_the_entry_of_the_page_is_one",
+    "cardiac-phase.md": "tests/training/test_cardiac_phase.py::test_the_page_is_followed",
     "change-routes.md": _EXECUTED,
     "change-the-configuration.md": "tests/peers/test_howtos.py::test_a_pacs_is_connected_and_the_configuration_changed",
     "choose-what-a-sink-gets.md": _EXECUTED,
