@@ -34,6 +34,7 @@ def test_every_recipe_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert {each["recipe"]: each["weights"] for each in told if each["weights"]} == {"hippocampus": True}
     assert {each["recipe"]: each["grade"] for each in told if each["grade"] == "demonstration"} == {
         "breast-ultrasound": "demonstration",
+        "cardiac-phase": "demonstration",
         "chest-xray": "demonstration",
     }
     assert {each["grade"] for each in told} == {"research", "demonstration"}
