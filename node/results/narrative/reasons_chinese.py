@@ -100,6 +100,7 @@ _FAMILIES: Mapping[str, str] = {
     "HLM-6": "结果传送失败",
     "HLM-7": "存储或日志库故障",
     "HLM-0": "软件故障",
+    "HLM-3260": "图像中辨认不出心搏的时相",
 }
 """By the first digit, for what is not about the images: the reader of a report can do nothing about it but ask the operator."""
 
