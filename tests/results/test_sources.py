@@ -129,12 +129,13 @@ def enhanced_ct(folder: Path) -> Path:
         place.ImagePositionPatient = [float(mm) for mm in (affine @ (z, 0, 0, 1))[:3].round(6)]
         orientation.ImageOrientationPatient = [*(affine[:3, 2] / spacing[2]).round(9), *(affine[:3, 1] / spacing[1]).round(9)]
         group.PlanePositionSequence, group.PlaneOrientationSequence = [place], [orientation]
-        intercept, slope = (-1024, 1) if z % 2 else (-2000, 1)
+        # of one slope, two intercepts in one CT would be refused
+        intercept, slope = (-1024, 0.5) if z % 2 else (-2000, 1)
         if z % 2:
             own = Dataset()
             own.RescaleIntercept, own.RescaleSlope, own.RescaleType = intercept, slope, "HU"
             group.PixelValueTransformationSequence = [own]
-        stored.append((image[z].astype(int) - intercept).astype("u2"))
+        stored.append(((image[z].astype(int) - intercept) / slope).astype("u2"))
         groups.append(group)
     dataset.PerFrameFunctionalGroupsSequence = groups
     dataset.PixelData = np.stack(stored).tobytes()
