@@ -90,6 +90,7 @@ REASONS: Mapping[str, str] = {
     "HLM-3230": "图像不是彩色眼底照片",
     "HLM-3240": "四种对比度的图像中未见大小合理的脑",
     "HLM-3250": "图像中未见T1加权的脑",
+    "HLM-3260": "图像中辨认不出心搏的时相",
 }
 _FAMILIES: Mapping[str, str] = {
     "HLM-1": "图像接收失败",
@@ -100,7 +101,6 @@ _FAMILIES: Mapping[str, str] = {
     "HLM-6": "结果传送失败",
     "HLM-7": "存储或日志库故障",
     "HLM-0": "软件故障",
-    "HLM-3260": "图像中辨认不出心搏的时相",
 }
 """By the first digit, for what is not about the images: the reader of a report can do nothing about it but ask the operator."""
 
