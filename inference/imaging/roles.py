@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from inference.imaging.errors import MovedTooFar, NotInOneFrame, OutOfReach
-from inference.imaging.registration.motion import extent, refuse_unlike
+from inference.imaging.registration.motion import extent, fit_of, refuse_unlike
 from inference.imaging.regrid import straightened
 from inference.imaging.resample import Grid, Interpolation, resample
 from inference.imaging.subject import CURRENT, PRIOR, VolumeSet
@@ -105,7 +105,8 @@ def _registered(reference: Volume, moving: Volume, role: str, limit: RigidMotion
 
     fixed, other = (one if (straight := straightened(one)) is None else straight.volume for one in (reference, moving))
     aligned = align(fixed, other)
-    refuse_unlike(aligned.likeness, f"{role}, series {moving.series_instance_uid},", f"series {reference.series_instance_uid}")
+    fit = fit_of(reference.modality, moving.modality)
+    refuse_unlike(aligned.likeness, f"{role}, series {moving.series_instance_uid},", f"series {reference.series_instance_uid}", fit)
     moved_mm, turned_degrees = extent(aligned.matrix, aligned.middle)
     if moved_mm > limit.max_mm or turned_degrees > limit.max_degrees:
         raise MovedTooFar(

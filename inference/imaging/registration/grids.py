@@ -13,6 +13,8 @@ _MARGIN_MM = 8.0
 """How much of the air around the body counts: its outline tells as much as what is inside."""
 _EXTREME = (0.0005, 0.9995)
 _SHEARED = 1e-3
+_LEAST_PIXELS = 4
+"""Along each axis, a thin slab too: ITK smooths over no fewer."""
 
 
 def image_of(volume: Volume) -> sitk.Image:
@@ -65,7 +67,7 @@ def even(image: sitk.Image, spacing_mm: float) -> sitk.Image:
     # half a new voxel of smoothing where voxels get larger, none where they get smaller
     variances = [(spacing_mm / 2) ** 2 if step < spacing_mm / 1.5 else 0.0 for step in image.GetSpacing()]
     smooth = sitk.DiscreteGaussian(image, variance=variances, useImageSpacing=True)
-    size = [max(1, round(count * step / spacing_mm)) for count, step in zip(image.GetSize(), image.GetSpacing(), strict=True)]
+    size = [max(_LEAST_PIXELS, round(count * step / spacing_mm)) for count, step in zip(image.GetSize(), image.GetSpacing(), strict=True)]
     spacing = [count * step / new for count, step, new in zip(image.GetSize(), image.GetSpacing(), size, strict=True)]
     first = [(new / step - 1) / 2 for new, step in zip(spacing, image.GetSpacing(), strict=True)]
     origin = image.TransformContinuousIndexToPhysicalPoint(first)

@@ -16,6 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from inference.imaging.registration.density import HU_WINDOW, without_table
 from inference.imaging.registration.errors import NothingToRegister
 from inference.imaging.registration.grids import affine_of, body_in, centroid, clipped, even, image_of, matrix_of, middle, volume_mm3
 from inference.imaging.volume import Affine, Volume
@@ -29,6 +30,8 @@ _SEED = 20_240_101
 _BINS = 32
 _TURNED = (-0.35, 0.0, 0.35)
 """Radians by which starts are turned: 20 degrees, what a head is nodded or turned between two visits."""
+_SLIDE_MM = 40.0
+"""From one start to the next along a trunk: a vertebra and a half."""
 _FOLLOWED = 4
 _LEAST_SHARED = 0.3
 _STEPS = 200
@@ -67,7 +70,7 @@ def align(fixed: Volume, moving: Volume) -> Aligned:
         A volume is even, its grid is sheared, or nothing makes the two overlap.
     """
     with one_thread():
-        return _aligned(_levels(image_of(fixed), image_of(moving)))
+        return _aligned(_levels(fixed, moving))
 
 
 def _aligned(levels: "list[_Level]") -> Aligned:
@@ -92,7 +95,9 @@ def _aligned(levels: "list[_Level]") -> Aligned:
 
 
 def resample_onto(fixed: Volume, moving: Volume, matrix: Affine) -> NDArray[np.int16] | NDArray[np.float32]:
-    """The moving volume at the voxels of the fixed one, by cubic B-splines; its least value where it has no images.
+    """The moving volume at the voxels of the fixed one; its least value where it has no images.
+
+    By cubic B-splines; CT linearly: splines swing at bone and metal, and their coefficients take eight bytes for each voxel of a chest.
 
     Parameters
     ----------
@@ -104,7 +109,8 @@ def resample_onto(fixed: Volume, moving: Volume, matrix: Affine) -> NDArray[np.i
     motion.SetMatrix(back[:3, :3].ravel().tolist())
     motion.SetTranslation(back[:3, 3].tolist())
     least, most = float(moving.voxels.min()), float(moving.voxels.max())
-    resampled = sitk.Resample(image_of(moving), image_of(fixed), motion, sitk.sitkBSpline, least)
+    by = sitk.sitkLinear if moving.modality == "CT" else sitk.sitkBSpline
+    resampled = sitk.Resample(image_of(moving), image_of(fixed), motion, by, least)
     moved: NDArray[np.float32] = sitk.GetArrayFromImage(resampled)
     np.clip(moved, least, most, out=moved)  # splines swing beyond the values at edges
     if moving.voxels.dtype.kind == "f":
@@ -121,6 +127,8 @@ class _Level:
     body: sitk.Image
     moving_body: sitk.Image
     spacing_mm: float
+    slid: bool
+    """Whether one body may be a part of the other from head to foot, anywhere along it."""
 
     def follow(self, start: sitk.Euler3DTransform) -> sitk.Euler3DTransform:
         """The motion of the greatest mutual information that is reached from `start` uphill."""
@@ -179,7 +187,18 @@ class _Level:
             start.SetRotation(nodded, 0.0, turned)
             start.SetTranslation(shift.tolist())
             starts.append(start)
-        return starts
+        return [*starts, *self._slides(shifts[-1], turned_about)]
+
+    def _slides(self, shift: NDArray[np.float64], turned_about: NDArray[np.float64]) -> list[sitk.Euler3DTransform]:
+        """Body along body, from where the feet of one meet the head of the other."""
+        if not self.slid:
+            return []
+        reach_mm = sum(float(np.ptp(np.argwhere(sitk.GetArrayViewFromImage(one) > 0)[:, 0])) for one in (self.body, self.moving_body))
+        steps = int(reach_mm * self.spacing_mm / 2 / _SLIDE_MM)
+        return [
+            sitk.Euler3DTransform(turned_about, 0, 0, 0, (shift[0], shift[1], shift[2] + step * _SLIDE_MM))
+            for step in range(-steps, steps + 1)
+        ]
 
     def _registration(self, motion: sitk.Euler3DTransform) -> sitk.ImageRegistrationMethod:
         registration = sitk.ImageRegistrationMethod()
@@ -219,15 +238,27 @@ def one_thread() -> Iterator[None]:
             sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
-def _levels(fixed: sitk.Image, moving: sitk.Image) -> list[_Level]:
+def _levels(fixed_volume: Volume, moving_volume: Volume) -> list[_Level]:
     """Coarse to fine; spacings in mm follow from how much space the fixed volume takes, so that wrists and chests cost the same."""
+    fixed, moving = image_of(fixed_volume), image_of(moving_volume)
     space_mm3 = [math.prod(image.GetSize()) * math.prod(image.GetSpacing()) for image in (fixed, moving)]
     # a finger beside a whole body is found on the finger's grid, as far as memory goes
     finest_mm = max((space_mm3[0] / _FINEST_VOXELS) ** (1 / 3), (space_mm3[1] / _MOST_VOXELS) ** (1 / 3), min(fixed.GetSpacing()))
-    fixed, moving = clipped(fixed), clipped(moving)
+    fixed, moving = _seen(fixed_volume, fixed, finest_mm), _seen(moving_volume, moving, finest_mm)
+    slid = "CT" in (fixed_volume.modality, moving_volume.modality)
     levels: list[_Level] = []
     for multiple in reversed(_LEVELS):
         spacing_mm = finest_mm * multiple
-        fixed, moving = even(fixed, spacing_mm), even(moving, spacing_mm)
-        levels.insert(0, _Level(fixed=fixed, moving=moving, body=body_in(fixed), moving_body=body_in(moving), spacing_mm=spacing_mm))
+        if multiple > 1:
+            fixed, moving = even(fixed, spacing_mm), even(moving, spacing_mm)
+        bodies = body_in(fixed), body_in(moving)
+        levels.insert(0, _Level(fixed=fixed, moving=moving, body=bodies[0], moving_body=bodies[1], spacing_mm=spacing_mm, slid=slid))
     return levels
+
+
+def _seen(volume: Volume, image: sitk.Image, spacing_mm: float) -> sitk.Image:
+    """The volume as its likeness is looked for, on the finest grid."""
+    if volume.modality != "CT":
+        return even(clipped(image), spacing_mm)
+    low, high = HU_WINDOW
+    return without_table(even(sitk.Clamp(image, sitk.sitkFloat32, low, high), spacing_mm))

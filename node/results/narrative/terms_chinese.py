@@ -242,6 +242,7 @@ NOUNS: Mapping[str, str] = {
     "chest-xray": "胸片肺炎",
     "ct-head-bleed": "颅内出血",
     "ct-lung": "肺体积",
+    "ct-register": "CT前后对比",
     "fundus-vessels": "眼底血管",
     "hippocampus": "海马体积",
     "left-ventricle": "左心室功能",

@@ -12,6 +12,7 @@ BUILT_IN = (
     "chest-xray",
     "ct-head-bleed",
     "ct-lung",
+    "ct-register",
     "fundus-vessels",
     "hippocampus",
     "left-ventricle",
