@@ -18,7 +18,7 @@ APPLICATION = Application(
     version="1.0.0",
     title="Rigid registration of the prior CT",
     noun="CT comparison",
-    series=15,
+    series=16,
     # below eight slices or 30 mm nothing holds a volume across the slices
     accepts=Accepts(modality=("CT",), takes=Takes.PAIR, min_slices=8, max_spacing_mm=8.0, min_extent_mm=30, remark_spacing_mm=8.0),
     models=(),
