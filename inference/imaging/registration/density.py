@@ -12,7 +12,7 @@ HU_WINDOW = (AIR_HU, 1500.0)
 _TISSUE_HU = -400.0
 _TABLE_MM = 9.0
 """Half the thickness of what is taken for a part of the body: tables, sheets, leads and masks are thinner shells."""
-_TONES = ((AIR_HU, 0.0), (-200.0, 200.0), (250.0, 800.0), (1500.0, 1000.0))
+_KNOTS_HU, _TONES = (AIR_HU, -200.0, 250.0, HU_WINDOW[1]), (0.0, 200.0, 800.0, 1000.0)
 """HU and what stands for them: fat, water, muscle and contrast medium lie in 19 of 32 bins of a histogram, where by HU they would share
 five."""
 
@@ -28,7 +28,7 @@ def without_table(image: sitk.Image) -> sitk.Image:
     thick = sitk.RelabelComponent(parts, sortByObjectSize=True) == 1
     body = sitk.GetArrayFromImage(sitk.And(tissue, sitk.BinaryDilate(thick, reach, sitk.sitkBall))) > 0
     hu = np.where(_enclosed(body), sitk.GetArrayViewFromImage(image), AIR_HU)
-    toned = sitk.GetImageFromArray(np.interp(hu, *zip(*_TONES, strict=True)).astype(np.float32))
+    toned = sitk.GetImageFromArray(np.interp(hu, _KNOTS_HU, _TONES).astype(np.float32))
     toned.CopyInformation(image)
     return toned
 

@@ -20,7 +20,8 @@ from inference import codes
 from inference.applications.accept import check
 from inference.applications.catalog import load
 from inference.applications.declared import check_outputs
-from inference.applications.mr_register.application import LABEL, analyse
+from inference.applications.mr_register.application import analyse
+from inference.applications.mr_register.comparison import LABEL
 from inference.applications.port import Infer
 from inference.findings import Findings
 from inference.imaging.errors import UnfitPrior
