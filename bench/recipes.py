@@ -137,13 +137,13 @@ def told(one: Synopsis, folder: Path) -> Told:
     began = time.monotonic()
     with _in_place(one.recipe, small):
         cli.train(one.recipe, out=run, **options)
-        if (run / "last.pt").is_file() or any(run.glob("*/last.pt")):
+        if any(run.rglob("last.pt")):
             cli.evaluate(one.recipe, out=run, **({"data": options["data"]} if "data" in options else {}))
-    figure, baseline = _figure(run)
+    figure, baseline = figure_of(run)
     return replace(row, data=small.data, figure=figure, baseline=baseline, seconds=time.monotonic() - began)
 
 
-def _figure(run: Path) -> tuple[str, str]:
+def figure_of(run: Path) -> tuple[str, str]:
     """The watched figure with its interval, and the baseline's, as the run's evaluation has them."""
     if not (run / EVALUATION).is_file():
         return "in its card", "–"

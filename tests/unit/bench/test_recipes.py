@@ -1,10 +1,12 @@
 """The table of recipes in their small form: each recipe has a row, and one whose data cannot be made says what it needs."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from bench.recipes import SMALL, show, told
+from bench.recipes import SMALL, figure_of, show, told
+from training.evaluation.record import EVALUATION
 from training.recipes import names, synopses
 
 
@@ -18,18 +20,28 @@ def test_every_recipe_has_a_small_form_or_says_what_it_needs(tmp_path: Path) -> 
     assert not (tmp_path / "breast").exists()
 
 
+def test_a_row_tells_the_watched_figure_its_interval_and_the_baseline(tmp_path: Path) -> None:
+    """As the run's evaluation has them, in its own digits; without an interval, without a baseline, and without an evaluation."""
+    dice = {"mean": 0.91449, "interval": [0.91, 0.918], "digits": 3, "baseline": 0.2438}
+    kept = {"watched": "Dice", "baseline": "mean shape", "figures": {"Dice": dice, "volume error": {**dice, "mean": 3.0}}}
+    (tmp_path / EVALUATION).write_text(json.dumps(kept))
+    assert figure_of(tmp_path) == ("Dice 0.914 (0.910 to 0.918)", "mean shape 0.244")
+    (tmp_path / EVALUATION).write_text(json.dumps({**kept, "figures": {"Dice": {**dice, "interval": None, "baseline": None}}}))
+    assert figure_of(tmp_path) == ("Dice 0.914", "–")
+    (tmp_path / EVALUATION).write_text(json.dumps({**kept, "watched": "AUC"}))
+    assert figure_of(tmp_path) == ("AUC: in its card", "–")
+    assert figure_of(tmp_path / "nowhere") == ("in its card", "–")
+
+
 @pytest.mark.slow
-def test_a_row_tells_figure_interval_baseline_and_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of the recipe over phases, trained and evaluated in its small form; the recipe itself is in its place again."""
-    (phases,) = (one for one in synopses() if one.recipe == "cardiac-phase")
-    row = told(phases, tmp_path / "phases")
-    assert row.figure.startswith("nearness 0.")
-    assert row.baseline.startswith("largest and smallest area by threshold and region growing 0.")
+def test_a_recipe_is_run_in_its_small_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The quickest, prognosis: it ends, its time is told, and what is sent of it."""
+    (prognosis,) = (one for one in synopses() if one.recipe == "prognosis")
+    row = told(prognosis, tmp_path / "small")
+    assert (row.data, row.objects) == ("a made table of 160 patients", ())
     assert row.seconds is not None
-    assert row.objects == ("Measurement report",)
-    assert [one.run for one in synopses() if one.recipe == "cardiac-phase"] == [phases.run]
     capsys.readouterr()
     show([row])
     printed = " ".join(capsys.readouterr().out.split())
-    for word in ("cardiac-phase", "phases of a", "nearness", "Measurement"):
-        assert word in printed
+    assert "prognosis" in printed
+    assert f"{row.seconds:.0f} s" in printed
