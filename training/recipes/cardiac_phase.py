@@ -93,7 +93,7 @@ RECIPE = KeyPhases(
     at_once=SLICES_A_CALL,
     watched=NEARNESS,
     averaged=0.98,
-    schedule=Schedule(epochs=6, batch=16, learning_rate=4e-3, patience=6),
+    schedule=Schedule(epochs=14, batch=16, learning_rate=4e-3, patience=14),
     data=DataTerms(
         name="Cines made of the Sunnybrook Cardiac Data: 30 patients, slices drawn at end-diastole and end-systole",
         licence="CC0-1.0",
@@ -103,7 +103,7 @@ RECIPE = KeyPhases(
     draws=8,
     full_run=FullRun(
         wants="drawn slices of the Sunnybrook data: DIR/images/PATIENT_NNNN.png and DIR/labels/PATIENT_NNNN.png; cines are made of them",
-        time="some 3 minutes of one core, by a trial of 200 steps",
-        figure="both phases within 1 of 20 frames on 17 of 18 made cines of 6 held-out patients; by threshold 1, by the true outlines 16",
+        time="195 s of one core",
+        figure="both phases within 1 of 20 frames 0.944 (0.833 to 1.000), 18 made cines of 6 people; threshold 0.111, true outlines 0.833",
     ),
 )
