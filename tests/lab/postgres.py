@@ -21,7 +21,7 @@ from psycopg import sql
 from node.journal.journal import Journal
 from tests.lab import needs
 from tests.lab.loopback import free_port
-from tests.lab.program import Program, wait_until
+from tests.lab.program import Program, suspend, wait_until
 
 _VERSIONS = Path("/usr/lib/postgresql")
 _READY_S = 240
@@ -145,8 +145,7 @@ class Postgres:
         try:
             family = [psutil.Process(self._program.process.pid)]
             # it forks no session meanwhile, which would live a moment longer and hold the memory that the next start asks for
-            family[0].suspend()
-            wait_until(lambda: family[0].status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE), 10, "the server stands")
+            suspend(family[0])
             family += family[0].children(recursive=True)
         except psutil.NoSuchProcess:
             family = []

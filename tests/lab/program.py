@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from tests.lab.asking import ForkedNode
 
 
@@ -41,6 +43,13 @@ def wait_until(predicate: Callable[[], object], timeout_s: float, what: str, *, 
             raise Late(f"{what}: not within {patience_s:g} s")
         time.sleep(pause_s)
         pause_s = min(every_s, 2 * pause_s)
+
+
+def suspend(process: psutil.Process) -> None:
+    """Stop a process as SIGSTOP does, and return once it stands. The signal counts from when its first thread comes out of the kernel (from
+    a sync of a file, say), and until then the others go on."""
+    process.suspend()
+    wait_until(lambda: process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE), 10, f"process {process.pid} stands")
 
 
 class Program:

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from tests.lab.committing import Asked, CommittingPeer, action_information, event_information
 from tests.lab.loopback import free_port
 from tests.lab.node import QUIET, Node, configuration, hilum
-from tests.lab.program import wait_until
+from tests.lab.program import suspend, wait_until
 from tests.node.test_whole_way import _block, _process
 
 pytestmark = [pytest.mark.slow]
@@ -147,7 +147,7 @@ def test_what_the_archive_lost_is_sent_again_whoever_is_killed(tmp_path: Path) -
             assert archive.asked[1].uids == (lost[0],)
             assert sorted(archive.stored) == sorted([*archive.asked[0].uids, lost[0]])
             _waits_for(node, "commitment.asked", 2)
-            _process(node, "flow").suspend()
+            suspend(_process(node, "flow"))
             assert archive.report(node.port, _all(archive.asked[1])) == 0x0000
             node.kill()
             assert [job["state"] for job in node.jobs()] == ["encoded"]
@@ -243,7 +243,7 @@ def test_the_node_commits_to_what_it_was_sent(tmp_path: Path) -> None:
             assert modality.told[2].failed == {held: 0x0131}
             # ---- nobody listens, and the node dies
             modality.stop()
-            _process(node, "flow").suspend()
+            suspend(_process(node, "flow"))
             assert modality.ask(node.port, action_information("2.25.4", references)) == 0x0000
             node.kill()
             node.start()

@@ -20,7 +20,7 @@ from node.settings.peers import Peer
 from tests.dimse.conftest import data_set
 from tests.lab.loopback import free_port
 from tests.lab.node import QUIET, Node, configuration
-from tests.lab.program import wait_until
+from tests.lab.program import suspend, wait_until
 from tests.lab.scrape import Scraped, health
 from tests.lab.wire import Offer, Sender
 
@@ -239,7 +239,7 @@ def test_a_full_disk_costs_no_count_and_the_counts_cost_no_instance(tmp_path: Pa
         settings["store"] = {"journal": f"sqlite:{store / 'hilum.db'}", "blobs": f"file:{store / 'blobs'}", "min_free": "1MB"}
         files = _study(tmp_path / "in", "FULL", 30)
         with Node(settings, store) as node:
-            _processes(node)["flow"].suspend()
+            suspend(_processes(node)["flow"])
             with (store / "ballast").open("wb") as ballast:
                 ballast.write(bytes(shutil.disk_usage(store).free - 1_000_000 - 10 * (files[0].stat().st_size + 8192)))
             statuses = _send(node, files)

@@ -18,7 +18,7 @@ from node.dimse.requestor.peer import PeerRequestor
 from node.domain.errors import DeliveryError
 from node.settings.peers import Peer
 from tests.lab.node import QUIET, Node, configuration, hilum
-from tests.lab.program import wait_until
+from tests.lab.program import suspend, wait_until
 
 pytestmark = [pytest.mark.slow]
 
@@ -137,7 +137,7 @@ def test_killed_with_everything_in_the_inbox_it_goes_on_after_a_restart(tmp_path
     restart every acknowledged instance is analysed."""
     node = Node(_settings(tmp_path), tmp_path)
     with node:
-        _process(node, "flow").suspend()
+        suspend(_process(node, "flow"))
         _send(node, _block(tmp_path / "in"))
         node.kill()
         assert node.hilum("jobs", "list", "--json").json == []

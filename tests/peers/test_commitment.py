@@ -11,7 +11,7 @@ from pydicom.uid import generate_uid
 from tests.lab.loopback import free_port
 from tests.lab.node import Node
 from tests.lab.orthanc import Orthanc
-from tests.lab.program import wait_until
+from tests.lab.program import suspend, wait_until
 from tests.node.test_commitment import _delivery, _done, _peer_of, _sink, _waits_for, settings_for
 from tests.node.test_whole_way import _block, _process
 
@@ -47,7 +47,7 @@ def test_orthanc_commits_to_results(pair: tuple[Orthanc, Node], tmp_path: Path) 
         delivery = _delivery(node)
         assert (delivery["state"], delivery["commitment"][-1]["committed"]) == ("committed", 3)
         # ---- again, with the deaths of both in between
-        _process(node, "receive").suspend()  # the report finds a port that nobody answers on
+        suspend(_process(node, "receive"))  # the report finds a port that nobody answers on
         assert node.hilum("jobs", "resend", "1").code == 0
         _waits_for(node, "commitment.asked", 2)
         node.kill()
@@ -86,7 +86,7 @@ def test_the_node_commits_to_what_orthanc_sent(pair: tuple[Orthanc, Node], tmp_p
         report = _commitment(pacs, asked["ID"])
         assert report["Status"] == "Failure"
         assert [(one["SOPInstanceUID"], one["FailureReason"]) for one in report["Failures"]] == [(foreign["SOPInstanceUID"], 0x0112)]
-        _process(node, "flow").suspend()
+        suspend(_process(node, "flow"))
         asked = pacs.post("/modalities/NODE/storage-commitment", {"DicomInstances": named})
         node.kill()
         assert list((tmp_path / "blobs" / "slips").glob("*.json")), "it is durable, and nobody has taken it"

@@ -26,7 +26,7 @@ from tests.dimse.conftest import data_set_of
 from tests.lab.howto import HowTo
 from tests.lab.node import Node, configuration, hilum
 from tests.lab.postgres import Postgres
-from tests.lab.program import wait_until
+from tests.lab.program import suspend, wait_until
 from tests.lab.s3 import S3
 from tests.lab.wire import Offer, Sender
 
@@ -215,7 +215,7 @@ def test_no_study_settles_while_a_receiver_still_has_a_part_of_it(site: Site) ->
     before = len(site.arrivals())
     halves = site.study()
     stalled = _process(site.hosts["in-1"], "index")
-    stalled.suspend()
+    suspend(stalled)
     site.send("in-1", halves[:5])
     site.send("in-2", halves[5:])
     overdue = "SELECT count(*) FROM arrival WHERE state = 'received' AND due_at < (extract(epoch FROM clock_timestamp()) - 5) * 1000000"
@@ -266,7 +266,7 @@ def test_a_database_that_is_away_stops_no_receiver(site: Site) -> None:
 def test_a_worker_that_is_killed_in_a_job_is_followed_by_another(site: Site) -> None:
     """SIGKILL to its whole family, not started again before that is seen: when its lease has run out the other worker has the job."""
     victim, other = site.hosts["work-1"], _process(site.hosts["work-2"], "work")
-    other.suspend()  # so that the victim has a job
+    suspend(other)  # so that the victim has a job
     for _ in range(3):
         site.send("in-1", site.study())
     held = "SELECT count(*) FROM job WHERE lease LIKE %s"
@@ -274,7 +274,7 @@ def test_a_worker_that_is_killed_in_a_job_is_followed_by_another(site: Site) -> 
     working = _process(victim, "work")
 
     def is_stopped_in_a_job() -> bool:
-        working.suspend()
+        suspend(working)
         if site.postgres.ask(site.database, held, [f"%-{host}:%"]) == [(1,)]:
             return True
         working.resume()
@@ -291,7 +291,7 @@ def test_a_worker_that_is_killed_in_a_job_is_followed_by_another(site: Site) -> 
 def test_a_receiver_that_is_killed_with_instances_in_its_spool_loses_none(site: Site) -> None:
     """They were acknowledged and not yet journaled; nobody else sees them, and they are analysed when the host is back."""
     receiver = site.hosts["in-1"]
-    _process(receiver, "index").suspend()
+    suspend(_process(receiver, "index"))
     before = site.routed()
     files = site.study()
     site.send("in-1", files)
