@@ -31,7 +31,7 @@ LEAST_AGREEING = 0.3
 
 
 class NoBeatSeen(InputError):
-    """No frame of the cine looks more like end-diastole, or like end-systole, than the others do."""
+    """No frame of the cine looks more like end-diastole, or like end-systole, than the others do, or one looks most like both."""
 
     code = "HLM-3260"
     remedy = "Look at the images: a phantom, another organ or another view is no short-axis cine of a heart. Cancel the job."
@@ -47,6 +47,8 @@ def analyse(phases: Phases, infer: Infer) -> Findings:
     refuse_other_views(phases)
     told = answers(phases, infer)
     diastole, systole = (_frame(one, which) for one, which in zip(told, ("end-diastole", "end-systole"), strict=True))
+    if diastole == systole:
+        raise NoBeatSeen(f"phase {diastole + 1} looks most like end-diastole, and most like end-systole: no beat has both in one")
     slices = len(phases.reference.voxels)
 
     def of_phase(finding: codes.Code, phase: int) -> Evaluation:

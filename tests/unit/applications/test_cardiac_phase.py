@@ -30,7 +30,10 @@ APPLICATION = load("cardiac-phase")
 
 @dataclass(frozen=True, slots=True)
 class Brightness:
-    """An `Infer` that takes the frame with the most bright pixels for end-diastole, that with the fewest for end-systole."""
+    """An `Infer` that takes the frame with the most bright pixels for end-diastole, that with the fewest for end-systole, or the first for
+    both."""
+
+    alike: bool = False
 
     def __call__(self, model: ModelRef, tensors: Tensors, /) -> Mapping[str, NDArray[Any]]:
         (images,) = tensors.values()
@@ -39,7 +42,7 @@ class Brightness:
         assert slices <= SLICES_A_CALL
         bright = np.count_nonzero(images > 1.5, axis=(1, 3, 4)).astype(np.float32)
         bright -= bright.mean(axis=1, keepdims=True)
-        return {"OUTPUT__0": np.stack([bright, -bright], axis=1).reshape(slices, 2, frames)}
+        return {"OUTPUT__0": np.stack([bright, bright if self.alike else -bright], axis=1).reshape(slices, 2, frames)}
 
     def at_once(self, model: ModelRef) -> int:
         return 1
@@ -112,3 +115,9 @@ def test_what_shows_no_beat_is_declined(phases: Any, error: type[Exception], wor
     """A sentence with the reason, and no phase."""
     with pytest.raises(error, match=words):
         analyse(APPLICATION, phases(), Brightness())
+
+
+def test_one_phase_is_not_told_to_be_both() -> None:
+    """Where the frame that looks most like end-diastole looks most like end-systole, too, neither is told."""
+    with pytest.raises(NoBeatSeen, match=r"phase 1 looks most like end-diastole, and most like end-systole"):
+        analyse(APPLICATION, heart(phases=10, slices=5, middle=2.0), Brightness(alike=True))
