@@ -24,6 +24,7 @@ from tests.training.made_short_axes import SLICES, one_cine_each, short_axis_sli
 from tests.unit.applications.test_left_ventricle import heart
 from training import cli
 from training.data.made_cines import DrawnBeat, around, made_beat
+from training.errors import UnfitData
 from training.evaluation.record import EVALUATION
 from training.export import PACKED
 from training.infer import EngineInfer
@@ -112,6 +113,17 @@ def test_a_made_cine_shows_what_was_drawn_at_its_two_phases(data: Path) -> None:
         assert voxels[cavity].mean() > 1.5 * voxels[~cavity].mean()
     again = replace(drawn).cine()
     assert np.array_equal(again.phases.volumes[7].voxels, cine.phases.volumes[7].voxels)
+
+
+def test_a_patient_without_a_slice_of_both_phases_is_named(tmp_path: Path) -> None:
+    """Of slices that were drawn at one phase each no beat can be made."""
+    folder = short_axis_slices(tmp_path / "made", count=1)
+    for label in (folder / "labels").glob("*.png"):
+        slice_, frame = divmod(int(label.stem[-4:]) - 1, 20)
+        if (frame == 0) == (slice_ > 3):
+            label.unlink()
+    with pytest.raises(UnfitData, match="no slice of SC-N-01 was drawn at both end-diastole and end-systole"):
+        one_cine_each(folder)[0].load()
 
 
 def test_the_area_rule_is_given_what_is_bright() -> None:

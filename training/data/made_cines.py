@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from inference.imaging.subject import Phases
 from training.data.cases import Case
 from training.data.short_axes import LabelledPhases, phases_of, short_axes
+from training.errors import UnfitData
 
 CINES, FRAMES = 3, 20
 """Of each patient that is held out: how many are made, and of how many frames each."""
@@ -289,6 +290,8 @@ def made_cines(folder: Path) -> tuple[Case, ...]:
 @lru_cache(maxsize=128)
 def _drawn(case: Case) -> LabelledPhases:
     loaded: LabelledPhases = case.load()
+    if not loaded.drawn.all(axis=0).any():
+        raise UnfitData(f"no slice of {case.patient} was drawn at both end-diastole and end-systole: draw one, or leave its files out")
     return loaded
 
 
