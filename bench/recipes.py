@@ -37,6 +37,7 @@ from training.evaluation.record import EVALUATION
 from training.recipe import Recipe
 from training.recipes import names, synopses
 from training.synopsis import Synopsis
+from training.tasks.prognosis import KEPT
 
 LIMIT_S = 240.0
 """Of a recipe on two cores."""
@@ -144,7 +145,12 @@ def told(one: Synopsis, folder: Path) -> Told:
 
 
 def figure_of(run: Path) -> tuple[str, str]:
-    """The watched figure with its interval, and the baseline's, as the run's evaluation has them."""
+    """The watched figure with its interval, and the baseline's, as what was kept of the run has them."""
+    if (run / KEPT).is_file():
+        kept = json.loads((run / KEPT).read_text(encoding="utf-8"))
+        low, high = kept["rows"][0]["interval"]
+        least = next((f" {row['c']:.3f}" for row in kept["rows"] if row["ahead"] is None), "")
+        return f"C {kept['rows'][0]['c']:.3f} ({low:.3f} to {high:.3f})", f"{kept['baseline']}{least}"
     if not (run / EVALUATION).is_file():
         return "in its card", "–"
     found = json.loads((run / EVALUATION).read_text(encoding="utf-8"))

@@ -1,6 +1,7 @@
 """The table of recipes in their small form: each recipe has a row, and one whose data cannot be made says what it needs."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,8 @@ def test_a_recipe_is_run_in_its_small_form(tmp_path: Path, capsys: pytest.Captur
     (prognosis,) = (one for one in synopses() if one.recipe == "prognosis")
     row = told(prognosis, tmp_path / "small")
     assert (row.data, row.objects) == ("a made table of 160 patients", ())
+    assert re.fullmatch(r"C 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", row.figure)
+    assert re.fullmatch(r"age alone 0\.\d{3}", row.baseline)
     assert row.seconds is not None
     capsys.readouterr()
     show([row])
