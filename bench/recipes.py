@@ -11,6 +11,7 @@ import importlib
 import json
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -186,16 +187,25 @@ def main() -> None:
     unknown = sorted(set(named) - set(names()))
     if unknown:
         parser.error(f"no recipe is called {', '.join(unknown)}; there are {', '.join(names())}")
-    rows = []
+    rows, failed = list[Told](), list[str]()
     known = [one for one in synopses() if not named or one.recipe in named]
     with tempfile.TemporaryDirectory() as place:
         for one in known:
             say(one.recipe)
-            rows.append(told(one, Path(place) / one.recipe))
+            try:
+                rows.append(told(one, Path(place) / one.recipe))
+            # whatever a recipe raises: the others are run, and the table says which one it was
+            except Exception as error:  # noqa: BLE001
+                traceback.print_exception(error)
+                failed.append(one.recipe)
+                rows.append(Told(recipe=one.recipe, task=one.task, data=f"failed: {error}", objects=one.objects))
     show(rows)
     print("\nFull runs:")
     for one in known:
         print(f"  hilum train {one.recipe}: {one.run.figure} ({one.run.time})")
+    late = [row.recipe for row in rows if row.seconds is not None and row.seconds > LIMIT_S]
+    if failed or late:
+        raise SystemExit("".join((*(f"{one} failed\n" for one in failed), *(f"{one} took more than {LIMIT_S:.0f} s\n" for one in late))))
 
 
 if __name__ == "__main__":
