@@ -191,8 +191,8 @@ def boxes_of(detector: Detector, model: ModelRef, inferer: SlidingWindow, input:
     whole = not detector.always_windows and math.prod(shape) < math.prod(inferer.window(padded))
     window = padded if whole else inferer.window(padded)
     _demand_memory(detector, padded, window)
-    _demand_room(detector, window, inferer.sw_batch_size, room_of(infer, model))
     windows = _Windows(seen.values, padded, window, inferer)
+    _demand_room(detector, window, windows.at_once, room_of(infer, model))
     maps: list[_LevelMap] = []
     for group in windows.groups():
         answer = infer(model, {input: windows.cut(group)})
@@ -246,6 +246,11 @@ class _Windows:
         self._values = values
         self._fill = inferer.cval
         self._batch = inferer.sw_batch_size
+
+    @property
+    def at_once(self) -> int:
+        """How many go in the largest call."""
+        return min(self._batch, math.prod(map(len, self.starts)))
 
     def groups(self) -> Iterator[list[Shape]]:
         """Where windows begin, as many at a time as go in one call."""

@@ -204,10 +204,13 @@ def test_a_window_whose_network_finds_no_room_is_refused_before_it_is_computed()
     with pytest.raises(
         TooLittleMemory, match=r"takes up to 30.5 GB for 2 windows of 32 × 32 × 16 voxels, one model may take 1.0 on this machine"
     ):
-        boxes_of(measured, MODEL, WINDOWS, "INPUT__0", image_of((24, 30, 13)), Here(None))
+        boxes_of(measured, MODEL, WINDOWS, "INPUT__0", image_of((56, 30, 13)), Here(None))
     with pytest.raises(AssertionError, match="it was computed"):
         boxes_of(DETECTOR, MODEL, WINDOWS, "INPUT__0", image_of((24, 30, 13)), Here(None))
     boxes_of(measured, MODEL, WINDOWS, "INPUT__0", image_of((24, 30, 13)), made_detector.HeadsInfer(made_detector.heads()))
+    with pytest.raises(TooLittleMemory, match=r"takes up to 15.3 GB for a window of 32 × 32 × 16 voxels"):
+        # eight may go in a call, and there is one
+        boxes_of(measured, MODEL, replace(WINDOWS, sw_batch_size=8), "INPUT__0", image_of((24, 30, 13)), Here(None))
 
 
 BALL = Coded(category=codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE, type=codes.NODULE, site=codes.LUNG)
