@@ -238,11 +238,19 @@ def test_what_a_lost_line_may_mean_does_not_show_nothing(tmp_path: Path) -> None
     twin.SeriesInstanceUID, twin.SOPInstanceUID = (f"{uid}.9" for uid in (twin.SeriesInstanceUID, twin.SOPInstanceUID))
     twin.file_meta.MediaStorageSOPInstanceUID = twin.SOPInstanceUID
     twin.save_as(folder / "twin.dcm")
+    radiograph(folder / "scan.dcm", picture(3, SIZE), 3, Modality="MR")
     lines = "".join(f"{ROOT}.{number},1,1,9,9,disc\n" for number in range(2))
     named = tabled(folder, read_boxes(table(tmp_path / "s.csv", f"StudyInstanceUID,xmin,ymin,xmax,ymax,label\n{lines}")))
     assert named.lost == ("line 3: 2 series have the StudyInstanceUID that it names: name each by its own UID",)
     assert named.empty == (f"{ROOT}.2.1.1",)
-    assert set(named.unlabelled) == {f"{ROOT}.1.1", twin.SeriesInstanceUID}
+    assert set(named.doubted) == {f"{ROOT}.1.1", twin.SeriesInstanceUID}
+    assert set(named.unlabelled) == {*named.doubted, f"{ROOT}.3.1"}, "no line of a table of radiographs means an MR"
+    # two views in one series, of which one is named
+    twin.SeriesInstanceUID = f"{ROOT}.1.1"
+    twin.save_as(folder / "twin.dcm")
+    lines = f"{ROOT}.0.1.1,1,1,9,9,disc\n{ROOT}.1.1.1,1,1,9,9,disc\n1.2.3,1,1,9,9,disc\n"
+    named = tabled(folder, read_boxes(table(tmp_path / "i.csv", f"SOPInstanceUID,xmin,ymin,xmax,ymax,label\n{lines}")))
+    assert (named.empty, set(named.doubted)) == ((), {f"1 of 2 images of {ROOT}.1.1", f"{ROOT}.2.1"})
 
 
 def test_doubles_under_other_boxes_are_left_out(made: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Which images the lines of a table name, and how each is read: by the assembling that serves, one image or one volume a case."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -132,9 +132,9 @@ def tabled(folder: Path, table: LabelTable) -> TabledStudies:
             lost.append(f"line {line.number}: no image here has the {table.identifier} that it names")
             anywhere = anywhere or bool(line.boxes)
     used = {path for case in cases for path in case.files}
+    kinds = {case.modality for case in cases} if table.rest_is_empty else set()
     empty: list[TabledCase] = []
-    if table.rest_is_empty and not anywhere:
-        kinds = {case.modality for case in cases}
+    if not anywhere:
         # what a line may mean that was left out shows what that line says, and not nothing; a line that names no image may mean any
         not_blank = used | doubtful
         rest = [(one, path) for one in series if one.modality in kinds for path in one.files if path not in not_blank]
@@ -148,9 +148,15 @@ def tabled(folder: Path, table: LabelTable) -> TabledStudies:
         unlabelled=unlabelled,
         left_out=found.left_out,
         empty=names,
-        doubted=unlabelled if table.rest_is_empty else (),
+        doubted=tuple(filter(None, (_not_used(one, used) for one in series if one.modality in kinds))),
     )
     return of_one_modality(made, folder, len(table.lines))
+
+
+def _not_used(series: LabelledSeries, used: Collection[Path]) -> str:
+    """The images of a series that are not used, for people; "" where all are."""
+    left = sum(path not in used for path in series.files)
+    return series.uid if left == len(series.files) else f"{left} of {len(series.files)} images of {series.uid}" if left else ""
 
 
 def empty_line(table: LabelTable, name: str) -> LabelledLine:
