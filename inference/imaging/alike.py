@@ -4,7 +4,7 @@ reconstruction and its averages, two kernels, two echoes.
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeAlias
 
 from inference.imaging import tags
@@ -29,8 +29,8 @@ def refuse_unlike(stack: Sequence[Slice]) -> None:
     """Look at what headers say of slices in their order along the normal, before a pixel is decoded.
 
     Modality, units, type of rescale, what is bright (MONOCHROME1 or 2), echo time, inversion time and b-value are one in a volume, and all
-    are rescaled or none; of CT by one intercept, where slope and stored values are of one form. Kind of image, kernel, thickness and tube
-    voltage may change along it where blocks lie above each other, and never to and fro. An image that does not say is of no kind.
+    are rescaled or none; of CT by one intercept, where there is one slope. Kind of image, kernel, thickness and tube voltage may change
+    along it where blocks lie above each other, and never to and fro. An image that does not say is of no kind.
 
     Raises
     ------
@@ -117,17 +117,25 @@ def _rescaled(frames: Sequence[FrameData]) -> list[Kind | None]:
 
 
 def _intercepts(frames: Sequence[FrameData]) -> list[Kind | None]:
-    """Of CT the intercept, where slices of one slope and one form of stored values have several: one that was written anew without its own
-    is off by 1024 HU."""
-    found: list[tuple[Kind, Kind] | None] = []
+    """Of CT the intercept, where slices of one form of stored values have one slope and several of them: one that was written anew without
+    its own is off by 1024 HU. Where slopes differ each slice has numbers of its own."""
+    found: list[tuple[Kind, Kind, Kind] | None] = []
     for frame in frames:
         holder = macro(frame.own, frame.common, tags.PIXEL_VALUE_TRANSFORMATION, frame.uid)
         slope, intercept = (tags.stated(holder, tag, 1) for tag in (tags.RESCALE_SLOPE, tags.RESCALE_INTERCEPT))
         stored = tuple(tags.text(frame.header, tag) for tag in (tags.BITS_STORED, tags.PIXEL_REPRESENTATION))
         ct = tags.text(frame.header, tags.MODALITY) == "CT" and intercept is not None
-        found.append(((slope, stored), intercept) if ct else None)
-    several = Counter(of for of, _ in {one for one in found if one is not None})
-    return [one if one is not None and several[one[0]] > 1 else None for one in found]
+        found.append((stored, slope, intercept) if ct else None)
+    several = several_intercepts(one for one in found if one is not None)
+    return [one if one is not None and one[0] in several else None for one in found]
+
+
+def several_intercepts(rescaled: Iterable[tuple[Kind, Kind, Kind]]) -> frozenset[Kind]:
+    """The forms of stored values whose slices have one slope and several intercepts, of triples of form, slope and intercept."""
+    distinct = set(rescaled)
+    slopes = Counter(form for form, _ in {(form, slope) for form, slope, _ in distinct})
+    intercepts = Counter(form for form, _, _ in distinct)
+    return frozenset(form for form, count in intercepts.items() if count > slopes[form] == 1)
 
 
 def _rescale_types(frames: Sequence[FrameData]) -> list[Kind | None]:

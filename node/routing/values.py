@@ -1,10 +1,10 @@
 """What headers say of the values of images before a pixel is read: computed from others, and, of CT, how those that are stored become HU
 (PS3.3 C.11.1)."""
 
-from collections import Counter
 from collections.abc import Hashable, Sequence
 
 from inference.applications.port import Accepts
+from inference.imaging.alike import several_intercepts
 from inference.imaging.judge.computed import computed_by
 from inference.imaging.judge.expects import Expects
 from node.domain.instance import Header, first_number, texts_of
@@ -26,12 +26,12 @@ def computed(expects: Expects, view: SeriesView) -> list[str]:
 def intercepts(images: Sequence[Header]) -> list[Hashable]:
     """Those of CT, where images of one slope and one form of stored values have several, as `inference.imaging.alike` looks at them."""
     found = {
-        (one.get("RescaleSlope"), one.get("BitsStored"), one.get("PixelRepresentation"), first_number(one, "RescaleIntercept"))
+        ((one.get("BitsStored"), one.get("PixelRepresentation")), one.get("RescaleSlope"), first_number(one, "RescaleIntercept"))
         for one in images
         if "CT" in texts_of(one, "Modality") and "RescaleIntercept" in one
     }
-    several = Counter(each[:-1] for each in found)
-    return [each[-1] for each in found if several[each[:-1]] > 1]
+    several = several_intercepts(found)
+    return [intercept for form, _, intercept in found if form in several]
 
 
 def half_rescaled(accepts: Accepts, view: SeriesView) -> list[str]:

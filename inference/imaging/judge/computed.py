@@ -27,10 +27,12 @@ _UNITS = frozenset({"MGML", "MG/ML", "MG/CC", "PCT", "Z_EFF", "ED", "EDW", "%EDW
 """Values of RescaleType (PS3.3 C.11.1.1.2, and as vendors write them) that such maps are in: mg/ml, per cent, atomic number, densities of
 electrons."""
 _DERIVED = frozenset({"DERIVED", "SECONDARY"})
+_BELOW = r"[ -]?(?:ACUTE|MM|MILLI|[0-9.,]+ ?MM|DURAL|ARACHN|CLAVI|CORTIC|XIPHO|PLEUR|PHREN|SEGMENT|MENT|MANDIB|GLOTT)|-0[0-9]"
+"""What stands behind a "sub" that means below, less than, or a subject of BIDS, and no subtraction."""
 _WORDS = re.compile(
-    r"(?<![A-Z0-9])(?:MIPS?|MAXIP|MINIPS?|MNIP|VRT|SUBTRACT(?:ED|ION)|SUB(?![ -]?(?:ACUTE|MM|MILLI))"
+    rf"(?<![A-Z0-9])(?:MIPS?|MAXIP|MINIPS?|MNIP|VRT|SUBTRACT(?:ED|ION)|SUB(?!{_BELOW})"
     r"|(?:IODINE|JOD|IODE)[ -]?(?:MAPS?|KARTEN?|OVERLAY|DENSITY|CONCENTRATION|NO WATER)"
-    r"|(?:MD|DE|DECT|GSI|SPECTRAL) (?:IODINE|JOD|IODE|WATER|CALCIUM)"
+    r"|(?:MD|DECT|GSI|SPECTRAL) (?:IODINE|JOD|IODE|WATER|CALCIUM)|DE (?:IODINE|JOD|WATER)"
     r"|IODINE ?\(WATER\)|WATER ?\(IODINE\)|Z[ -]?EFF(?:ECTIVE)?|EFFECTIVE Z|RHO ?/? ?Z|ELECTRON DENSITY)(?![A-Z0-9])"
 )
 _READ = 256

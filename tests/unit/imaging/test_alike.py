@@ -91,6 +91,7 @@ def test_frames_are_compared_by_their_functional_groups(tmp_path: Path) -> None:
         [{**_CT, **({"RescaleType": "HU"} if n % 2 else {})} for n in range(6)],
         [{"RescaleSlope": 0.5 + n, "RescaleIntercept": 0, "Modality": "PT", "Units": "BQML"} for n in range(6)],
         [{**_CT, "RescaleSlope": 0.5 + n, "RescaleIntercept": -1024 + n} for n in range(6)],
+        [{**_CT, "RescaleSlope": 0.5 + n % 5, "RescaleIntercept": -1024 + n} for n in range(6)],
     ],
     ids=[
         "rounding of thickness",
@@ -107,6 +108,7 @@ def test_frames_are_compared_by_their_functional_groups(tmp_path: Path) -> None:
         "Hounsfield units, said or not",
         "slopes of their own",
         "slopes and intercepts of their own",
+        "of which two slopes are one",
     ],
 )
 def test_what_belongs_together_stays(kinds: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -166,7 +166,11 @@ def test_real_series_by_their_contrast(real: Callable[[str], list[Path]], series
             for said in ("DE_Iodine", "MD Iodine", "Iodine(Water)", "Z Effective", "Iodine no Water[mg/ml]", "Jodkarte", "Rho/Z", "T1 SUB")
         ),
         ("DERIVED\\SECONDARY\\AXIAL", "Subacute 1 mm", True),
-        ("DERIVED\\SECONDARY\\AXIAL", "sub-mm thorax", True),
+        *(
+            ("DERIVED\\SECONDARY\\AXIAL", said, True)
+            for said in ("sub-mm thorax", "Sub 1mm", "sub-0,6 mm", "hématome sub-dural", "SUB CLAVIAN", "Score de calcium", "sub-01_CT")
+        ),
+        *(("DERIVED\\SECONDARY\\AXIAL", said, False) for said in ("T1 SUB 2", "SUB 1-5", "DE Water", "MD Calcium(Water)")),
         ("DERIVED\\PRIMARY\\AXIAL\\VMI", "Monoenergetic 70 keV", True),
         ("DERIVED\\PRIMARY\\AXIAL\\MAT_REMOVED", "VNC", True),
         ("ORIGINAL\\PRIMARY\\AXIAL", "Thorax iodine 1.0", True),
