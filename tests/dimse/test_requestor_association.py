@@ -389,6 +389,24 @@ def test_a_peer_that_takes_one_uncompressed_syntax_alone_is_asked_once(tmp_path:
     assert (len(first), len(second)) == (1, 5)
 
 
+def test_what_a_peer_took_once_is_not_asked_for_for_ever(tmp_path: Path) -> None:
+    """It breaks off now at what it took before, before an update: the next attempt asks for what is to be sent, alone."""
+    masks, reports = _files(tmp_path, 1), _files(tmp_path, 1, sop_class=CTImageStorage)
+    kept: list[Stored] = []
+
+    def breaks_off(one: Conversation) -> None:
+        assert one.pdu() is not None
+
+    with accepting(_takes(1, kept), breaks_off, _takes(0, kept), _takes(1, kept)) as acceptor:
+        requestor = _requestor(acceptor.port, idle_s=PATIENCE_S)
+        assert [one.status for one in requestor.store(masks)] == [0x0000]
+        with pytest.raises(DeliveryError):
+            requestor.store(reports)
+        assert [one.status for one in requestor.store(reports)] == [0x0000]
+        requestor.close()
+    assert {sop_class for _, sop_class, _ in acceptor.conversations[-1].offered} == {CTImageStorage}
+
+
 def test_an_idle_association_is_released_by_itself(tmp_path: Path) -> None:
     """After its time, without anybody asking for it."""
     kept: list[Stored] = []

@@ -60,7 +60,13 @@ class IdleAssociation:
         # those that it did not take are asked for by themselves
         with self._guard:
             asked = list(dict.fromkeys([*contexts, *self._taken]))[:MOST_CONTEXTS] if self._idle_s else list(contexts)
-        made = Association.requested(self._peer, asked)
+        try:
+            made = Association.requested(self._peer, asked)
+        except DeliveryError:
+            # one that breaks off at what it took before would do so for ever
+            with self._guard:
+                self._taken = {}
+            raise
         with self._guard:
             classes = {one.sop_class_uid for one in made.contexts}
             self._taken = dict.fromkeys([one for one in asked if one.sop_class_uid in classes])
