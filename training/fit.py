@@ -23,6 +23,7 @@ from training.checkpoint import load, save
 from training.compute import Precision, is_out_of_memory
 from training.data.cases import Split, digest
 from training.errors import BrokenRun, LossNotFinite, OtherRun, OutOfMemory
+from training.infer import naming
 from training.progress import Progress
 from training.ranks import Ranks
 from training.recipe import Augment, Example, Outcome, Recipe, Schedule
@@ -257,7 +258,8 @@ class _Run:
     def _example(self, draw: int) -> Example:
         case = self._sides.train[draw % len(self._sides.train)]
         if case.name not in self._examples:
-            self._examples[case.name] = self._recipe.example(case.load())
+            with naming(case):
+                self._examples[case.name] = self._recipe.example(case.load())
         return self._examples[case.name]
 
     def _state(self) -> dict[str, Any]:

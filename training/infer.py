@@ -14,6 +14,7 @@ from inference.engines.calling import FiniteOutputs
 from inference.engines.errors import NotFinite
 from inference.engines.port import Call, Engine
 from inference.findings import Findings
+from inference.imaging.errors import EvenRole
 from training.compute import device_of
 from training.data.cases import Case, Labelled
 
@@ -56,16 +57,17 @@ class EngineInfer:
 
 @contextmanager
 def naming(case: Case) -> Iterator[None]:
-    """Says of which case a model gives values that are no numbers: of such a case nothing would be found, and that be scored.
+    """Says of which case a model gives values that are no numbers: of such a case nothing would be found, and that be scored; or of which
+    the image of a role shows nothing.
 
     Raises
     ------
-    NotFinite
+    NotFinite, EvenRole
     """
     try:
         yield
-    except NotFinite as told:
-        raise NotFinite(f"case {case.name}: {told}") from told
+    except (NotFinite, EvenRole) as told:
+        raise type(told)(f"case {case.name}: {told}") from told
 
 
 def mean_score(
@@ -77,6 +79,7 @@ def mean_score(
     ------
     NotFinite
         The network gives values of a case that are no numbers.
+    EvenRole
     """
     network.eval()
     found = []

@@ -9,19 +9,21 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from inference.imaging.errors import EvenRole
 from training import cli
 from training.checkpoint import load, save
 from training.compute import Compute, Device, Precision, chosen, device_of, is_out_of_memory
 from training.data.cases import Split
 from training.errors import FullDisk, LossNotFinite, OutOfMemory, UnfitSetting
 from training.fit import BEST, LAST, fit
+from training.infer import mean_score
 from training.progress import Silent
 from training.ranks import Ranks
 from training.recipe import Example
@@ -235,6 +237,18 @@ def test_other_errors_are_no_lack_of_memory() -> None:
     with pytest.raises(RuntimeError) as host:
         of_the_host()
     assert is_out_of_memory(host.value)
+
+
+def test_a_case_that_shows_nothing_of_a_role_is_named(recipe: Segmenter, sides: Split, tmp_path: Path) -> None:
+    """Of hundreds of cases the reason named the role alone, in training and where a trained network is asked."""
+
+    def even(*_: Any) -> NoReturn:
+        raise EvenRole("FLAIR: every value is the same, as if there were no such image")
+
+    with pytest.raises(EvenRole, match=r"^case made_\d+: FLAIR: every value"):
+        trained(replace(recipe, example=even), sides, tmp_path / "run")
+    with pytest.raises(EvenRole, match=r"^case made_\d+: FLAIR: every value"):
+        mean_score(replace(recipe.application, analyse=even), lambda found, case: {}, "", torch.nn.Identity(), sides.validation)
 
 
 @pytest.mark.slow

@@ -59,8 +59,8 @@ def held_out(recipe: Recipe, cases: Sequence[Case], repository: Path, step: Step
         infer = EngineInfer(engine)
         for case in cases:
             labelled = case.load()
-            image = recipe.example(labelled).image
             with naming(case):
+                image = recipe.example(labelled).image
                 found = application.analyse(labelled.subject, infer)
                 lacking = {role: lesser for role in optional if (lesser := _lacking(labelled.subject, role)) is not None}
                 without = {role: application.analyse(lesser, infer) for role, lesser in lacking.items()}
