@@ -112,11 +112,12 @@ class NothingInside(InputError):
 
 
 class TooLittleMemory(InputError):
-    """What the network gives for the series would take more memory than the machine or its container has; nothing was computed."""
+    """What the network gives for the series, or holds while it computes, takes more memory than there is for it; nothing was computed."""
 
     code = "HLM-3162"
     remedy = (
-        "Give the node more memory, or narrow the route's `when` to smaller series; a model at a coarser spacing (3d_lowres) takes less."
+        "Give the node, or one model of its engine (`memory`), more memory, or narrow the route's `when` to smaller series; a model at a "
+        "coarser spacing (3d_lowres) takes less."
     )
 
 
