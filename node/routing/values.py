@@ -28,7 +28,7 @@ def intercepts(images: Sequence[Header]) -> list[Hashable]:
     found = {
         ((one.get("BitsStored"), one.get("PixelRepresentation")), one.get("RescaleSlope"), first_number(one, "RescaleIntercept"))
         for one in images
-        if "CT" in texts_of(one, "Modality") and "RescaleIntercept" in one
+        if "CT" in texts_of(one, "Modality") and one.get("RescaleIntercept")
     }
     several = several_intercepts(found)
     return [intercept for form, _, intercept in found if form in several]
@@ -36,7 +36,7 @@ def intercepts(images: Sequence[Header]) -> list[Hashable]:
 
 def half_rescaled(accepts: Accepts, view: SeriesView) -> list[str]:
     """Why a CT with one of slope and intercept is parked: what its values mean stands in both."""
-    there = {tuple(keyword for keyword in _BOTH if keyword in one) for one in _of_ct(accepts, view)}
+    there = {tuple(keyword for keyword in _BOTH if one.get(keyword)) for one in _of_ct(accepts, view)}
     halves = sorted(keywords[0] for keywords in there if len(keywords) == 1)
     return [f"an image of CT has {halves[0]} alone: what its values mean stands in {' and '.join(_BOTH)}"] if halves else []
 
@@ -44,7 +44,7 @@ def half_rescaled(accepts: Accepts, view: SeriesView) -> list[str]:
 def as_stored(accepts: Accepts, view: SeriesView) -> bool:
     """Whether it is CT that says in no image how it is rescaled."""
     images = _of_ct(accepts, view)
-    return bool(images) and not any(keyword in one for one in images for keyword in (*_BOTH, "ModalityLUTSequence"))
+    return bool(images) and not any(one.get(keyword) for one in images for keyword in _BOTH)
 
 
 def _of_ct(accepts: Accepts, view: SeriesView) -> Sequence[Header]:

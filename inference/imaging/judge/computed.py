@@ -52,7 +52,7 @@ def computed(headers: Sequence[Dataset]) -> str:
 def rescaled(header: Dataset) -> bool:
     """Whether anything says what the stored values of one of its frames stand for."""
     holders = (macro(frame.own, frame.common, tags.PIXEL_VALUE_TRANSFORMATION, frame.uid) for frame in _frames(header))
-    return tags.MODALITY_LUT in header or any(tags.RESCALE_SLOPE in holder for holder in holders)
+    return tags.MODALITY_LUT in header or any(tags.stated(holder, tags.RESCALE_SLOPE, 1) is not None for holder in holders)
 
 
 def _frames(header: Dataset) -> list[FrameData]:

@@ -145,14 +145,18 @@ def test_whether_slices_are_of_one_kind_is_left_open_where_they_may_not_be(odd: 
     [
         ({"RescaleSlope": "1", "RescaleIntercept": "-1024"}, {"RescaleIntercept": "0"}, Fit.OPEN, "differ in RescaleIntercept"),
         ({"RescaleSlope": "1", "RescaleIntercept": "-1024"}, {"RescaleSlope": None}, Fit.REFUSES, "has RescaleIntercept"),
+        ({"RescaleSlope": "1", "RescaleIntercept": "-1024"}, {"RescaleIntercept": ""}, Fit.REFUSES, "has RescaleSlope"),
+        ({"RescaleSlope": "1", "RescaleIntercept": "-1024"}, {"RescaleSlope": "", "RescaleIntercept": ""}, Fit.OPEN, "RescaleSlope"),
         ({"RescaleSlope": None, "RescaleIntercept": None}, {}, Fit.OPEN, "RescaleSlope and RescaleIntercept are absent"),
+        ({"RescaleSlope": "", "RescaleIntercept": ""}, {}, Fit.OPEN, "RescaleSlope and RescaleIntercept are absent"),
     ],
-    ids=["one intercept", "one alone", "none"],
+    ids=["one intercept", "one alone", "one empty", "both empty in one", "none", "both empty"],
 )
 def test_ct_that_is_not_in_hu_is_told_by_headers(
     said: Mapping[str, str | None], odd: Mapping[str, str | None], fit: Fit, why: str, tmp_path: Path
 ) -> None:
-    """A slice that was written anew without its intercept; one of the two alone; neither, which signed values may do without."""
+    """A slice that was written anew without its intercept; one of the two alone; neither, which signed values may do without. What is
+    there and empty, as de-identification leaves it, is absent."""
     files = _series(tmp_path, modality="CT")
     for number, file in enumerate(files):
         one = dcmread(file)
