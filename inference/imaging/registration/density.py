@@ -12,6 +12,8 @@ HU_WINDOW = (AIR_HU, 1500.0)
 _TISSUE_HU = -400.0
 _TABLE_MM = 9.0
 """Half the thickness of what is taken for a part of the body: tables, sheets, leads and masks are thinner shells."""
+_LIMB = 0.2
+"""Of the voxels of the largest part of the body that is thick: what has so many is a part as well, such as the other leg."""
 _KNOTS_HU, _TONES = (AIR_HU, -200.0, 250.0, HU_WINDOW[1]), (0.0, 200.0, 800.0, 1000.0)
 """HU and what stands for them: fat, water, muscle and contrast medium lie in 19 of 32 bins of a histogram, where by HU they would share
 five."""
@@ -20,12 +22,17 @@ five."""
 def without_table(image: sitk.Image) -> sitk.Image:
     """A CT in HU on an even grid, air wherever its body does not enclose a voxel along two axes; `_TONES` in the place of HU.
 
-    Lung and bowel stay, at the border of the images too; a table does not: a body lies on it, and it encloses nothing.
+    Lung and bowel stay, at the border of the images too; a table does not: a body lies on it, and it encloses nothing. All is air where
+    nothing is thicker than a table.
     """
     reach = [max(1, round(_TABLE_MM / step)) for step in image.GetSpacing()]
     tissue = image > _TISSUE_HU
     parts = sitk.ConnectedComponent(sitk.BinaryMorphologicalOpening(tissue, reach, sitk.sitkBall))
-    thick = sitk.RelabelComponent(parts, sortByObjectSize=True) == 1
+    sizes = np.bincount(sitk.GetArrayViewFromImage(parts).ravel())[1:]
+    # the parts in the order of their sizes, from 1: both legs, whichever is the larger one today
+    limbs = int(np.count_nonzero(sizes >= _LIMB * sizes.max(initial=0)))
+    ordered = sitk.RelabelComponent(parts, sortByObjectSize=True)
+    thick = sitk.And(ordered >= 1, ordered <= limbs)
     body = sitk.GetArrayFromImage(sitk.And(tissue, sitk.BinaryDilate(thick, reach, sitk.sitkBall))) > 0
     hu = np.where(_enclosed(body), sitk.GetArrayViewFromImage(image), AIR_HU)
     toned = sitk.GetImageFromArray(np.interp(hu, _KNOTS_HU, _TONES).astype(np.float32))
