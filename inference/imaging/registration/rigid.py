@@ -261,4 +261,7 @@ def _seen(volume: Volume, image: sitk.Image, spacing_mm: float) -> sitk.Image:
     if volume.modality != "CT":
         return even(clipped(image), spacing_mm)
     low, high = HU_WINDOW
-    return without_table(even(sitk.Clamp(image, sitk.sitkFloat32, low, high), spacing_mm))
+    seen = without_table(even(sitk.Clamp(image, sitk.sitkFloat32, low, high), spacing_mm))
+    if not sitk.GetArrayViewFromImage(seen).any():
+        raise NothingToRegister(f"series {volume.series_instance_uid} shows no body: nothing in it is thicker than a table")
+    return seen

@@ -15,7 +15,7 @@ from inference.applications.ct_register.application import analyse
 from inference.applications.declared import check_outputs
 from inference.applications.errors import NotAccepted
 from inference.findings import Findings
-from inference.imaging.registration.errors import NotTheSame
+from inference.imaging.registration.errors import NothingToRegister, NotTheSame
 from inference.imaging.registration.rigid import align
 from inference.imaging.subject import VolumeSet, pair_of
 from inference.imaging.volume import SliceSource, Volume
@@ -168,6 +168,15 @@ def test_a_leg_is_not_laid_on_the_other_one() -> None:
     """The right one is the thicker by 2 mm today, the left one was then: both legs are the body, and neither has moved."""
     aligned = align(limbs("1.1", 45, 47), limbs("1.11", 47, 45))
     assert error_mm(aligned.matrix, STILL) < STEP_MM
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("radii", [(7.0,), ()], ids=["a finger", "air"])
+def test_what_is_no_thicker_than_a_table_is_refused(radii: tuple[float, ...]) -> None:
+    """With the name of the series: a finger would be taken out with the table, and in air there is nothing."""
+    today, then = (limbs(series, *radii, sides_mm=(60.0, 80.0, 80.0), step_mm=2.0) for series in ("1.1", "1.11"))
+    with pytest.raises(NothingToRegister, match=r"series 1\.1 shows no body"):
+        align(today, then)
 
 
 @pytest.mark.slow
