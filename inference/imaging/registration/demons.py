@@ -60,16 +60,20 @@ def deform(fixed: Volume, moving: Volume, matrix: Affine) -> Deformation:
 
 
 def resample_bent(fixed: Volume, moving: Volume, deformation: Deformation) -> NDArray[np.int16] | NDArray[np.float32]:
-    """The moving volume where the served deformation takes the fixed voxels, by cubic B-splines; its least value beyond its images."""
+    """The moving volume where the served deformation takes the fixed voxels, by cubic B-splines; its least value beyond its images, which
+    reach half a voxel further than the middles of the outermost ones."""
     least, most = float(moving.voxels.min()), float(moving.voxels.max())
     moved = np.empty(fixed.voxels.shape, dtype=np.float32)
     rows = np.indices(fixed.voxels.shape[1:]).reshape(2, -1)
     # a slice at a time: the places of a whole head in doubles are half a gigabyte
     splines = _splines(moving.voxels)
+    last = np.array(moving.voxels.shape)[:, None] - 1
     for z, plane in enumerate(moved):
         here = fixed.to_patient(np.column_stack([np.full(rows.shape[1], z), *rows]))
         there = moving.to_indices(places_in_prior(deformation, here)).T
-        plane[...] = map_coordinates(splines, there, order=3, mode="constant", cval=least, prefilter=False).reshape(plane.shape)
+        within = np.all((there >= -0.5) & (there <= last + 0.5), axis=0)
+        values = map_coordinates(splines, np.clip(there, 0, last), order=3, mode="mirror", prefilter=False)
+        plane[...] = np.where(within, values, least).reshape(plane.shape)
     np.clip(moved, least, most, out=moved)  # splines swing beyond the values at edges
     if moving.voxels.dtype.kind == "f":
         return moved

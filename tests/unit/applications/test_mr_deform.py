@@ -11,7 +11,7 @@ from inference.applications.catalog import load
 from inference.applications.declared import check_outputs
 from inference.applications.mr_deform.application import LABEL, analyse
 from inference.findings import Deformation, Findings
-from inference.imaging.registration.demons import deform
+from inference.imaging.registration.demons import deform, resample_bent
 from inference.imaging.registration.errors import NothingToRegister, NotTheSame
 from inference.imaging.registration.field import MOST_FOLDED, folded, places_in_prior
 from inference.imaging.subject import VolumeSet, pair_of
@@ -106,6 +106,18 @@ def test_equal_runs_give_equal_bytes(bent: VolumeSet, findings: Findings) -> Non
     """Whatever threads ITK would take."""
     again = deform(bent.reference, bent["prior"], deformation_of(findings).matrix)
     assert again.offsets.tobytes() == deformation_of(findings).offsets.tobytes()
+
+
+def test_the_prior_reaches_half_a_voxel_beyond_the_middles_of_its_border() -> None:
+    """A hundredth of a mm further than the middle of the first slice it is not black, as it is a voxel further; as mr-register has it."""
+    prior = head(3)
+    prior = replace(prior, voxels=prior.voxels + np.int16(100))
+    still = Deformation(matrix=np.eye(4), offsets=np.zeros((2, 2, 2, 3), np.float32), affine=prior.affine)
+    for shift_mm, seen in ((0.01, prior.voxels[0]), (4.0, np.full(SHAPE[1:], prior.voxels.min()))):
+        matrix = np.eye(4)
+        matrix[2, 3] = shift_mm
+        first = resample_bent(prior, prior, replace(still, matrix=matrix))[0]
+        assert np.abs(first - seen).max() <= 1
 
 
 def test_another_head_and_an_empty_one_are_refused() -> None:
