@@ -12,13 +12,14 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from inference.findings import Deformation, Findings
+from inference.findings import Deformation, Findings, Registration
 from inference.imaging.assemble import assemble
 from inference.imaging.registration.field import folded, stretch
-from inference.imaging.subject import pair_of
+from inference.imaging.subject import pair_of, prior_in
 from node.domain.profile import Kind
 from node.results.check import check
 from node.results.encode import encode
+from node.results.page.figures import pair_figure
 from node.results.port import DeformationDiffers, DeformationFolds, Encoded, Encoding
 from node.results.sources import read_sources
 from tests.lab.validators import dcentvfy, dciodvfy
@@ -150,3 +151,13 @@ def test_equal_encodings_give_equal_bytes(tmp_path: Path) -> None:
     """No clock and no dice."""
     encoding = encoding_of(*pair(tmp_path))
     assert deformation(encoding).data == deformation(encoding).data
+
+
+def test_the_page_says_of_its_pictures_that_the_prior_was_bent(tmp_path: Path) -> None:
+    """They show it as the grid bends it: "aligned" stands over a prior that was moved alone."""
+    encoding = encoding_of(*pair(tmp_path))
+    current, prior, found = encoding.volume, prior_in(encoding.subject), encoding.findings
+    assert prior is not None
+    for findings, said in ((found, "prior, bent"), (Findings(registration=Registration(matrix=MATRIX)), "prior, aligned")):
+        figure = pair_figure(current, prior, findings, [""] * len(current.voxels))
+        assert {str(tile.name) for tile in figure.tiles[1::3]} == {said}

@@ -266,6 +266,7 @@ REMARKS: Mapping[str, str] = {
     "map, {image}": "分布图，{image}",
     "current, {image}": "本次，{image}",
     "prior, aligned": "既往，已配准",
+    "prior, bent": "既往，已形变",
     "current / prior": "本次/既往",
     "{image}, marked": "{image}，已标记",
     "{number}, enlarged": "{number}，放大",

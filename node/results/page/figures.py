@@ -250,13 +250,14 @@ def pair_figure(current: Volume, prior: Volume, findings: Findings, names: Seque
     chosen = key_slices(current, findings.segments, _ROWS, by_certainty(findings.locations))
     crop = pictures.crop(chosen)
     window = window_of(prior, ())
+    laid = say("prior, aligned") if findings.deformation is None else say("prior, bent")
     tiles: list[Tile] = []
     for z in chosen:
         here = pictures.acquired(z, crop, say("current, {image}", image=names[z]))
         there = _Prior(current=current, prior=prior, to_prior=known, pictures=pictures, crop=crop, window=window)
         tiles += [
             here,
-            Tile(extent=here.extent, mm=True, paint=partial(there.aligned, z), name=say("prior, aligned"), letters=here.letters),
+            Tile(extent=here.extent, mm=True, paint=partial(there.aligned, z), name=laid, letters=here.letters),
             Tile(extent=here.extent, mm=True, paint=partial(there.checkerboard, z), name=say("current / prior"), letters=here.letters),
         ]
     return Figure(tiles=tiles, images=sorted(chosen), notes=pictures.notes, columns=3)
