@@ -7,7 +7,7 @@ from inference.applications.port import Accepts, Application, DeformationOutput,
 from inference.engines.extras import demand
 from inference.findings import Deformation, DerivedImage, Findings
 from inference.imaging.judge.expects import Expects
-from inference.imaging.registration.motion import extent, refuse_unlike, said_of
+from inference.imaging.registration.motion import TO_BEND, extent, refuse_unlike, said_of
 from inference.imaging.subject import VolumeSet
 from inference.translatable import Translatable, say
 
@@ -28,7 +28,7 @@ def analyse(pair: VolumeSet, infer: Infer) -> Findings:
     NothingToRegister
         The two have no overlap, or one is empty.
     NotTheSame
-        They overlap and do not fit: another person, or another contrast altogether.
+        They overlap and do not fit: another person, or another contrast.
     SpaceFolds
         No smooth bending lays one on the other.
     """
@@ -39,7 +39,7 @@ def analyse(pair: VolumeSet, infer: Infer) -> Findings:
     from inference.imaging.registration.rigid import align
 
     aligned = align(current, prior)
-    refuse_unlike(aligned.likeness, f"prior series {prior.series_instance_uid}", f"series {current.series_instance_uid}")
+    refuse_unlike(aligned.likeness, f"prior series {prior.series_instance_uid}", f"series {current.series_instance_uid}", TO_BEND)
     deformation = deform(current, prior, aligned.matrix)
     return Findings(
         deformation=deformation,

@@ -108,6 +108,16 @@ def test_equal_runs_give_equal_bytes(bent: VolumeSet, findings: Findings) -> Non
     assert again.offsets.tobytes() == deformation_of(findings).offsets.tobytes()
 
 
+def test_another_contrast_of_the_same_head_is_refused() -> None:
+    """Grey values are bent onto their likes: what is dark in one and bright in the other would be pulled to a place where it is not.
+    mr-register lays the two on each other (at least 1.08), and says that they resemble each other little."""
+    current = head(3)
+    turned = np.where(current.voxels > 100, 1400 - current.voxels, 0) + np.random.default_rng(8).normal(0, 200, SHAPE)
+    prior = replace(current, voxels=np.clip(turned, 0, None).astype(np.int16), series_instance_uid="1.3.7")
+    with pytest.raises(NotTheSame, match=r"information 1\.1\d\d, at least 1\.2 is needed"):
+        analyse(pair_of(current=current, prior=prior), INFER)
+
+
 def test_the_prior_reaches_half_a_voxel_beyond_the_middles_of_its_border() -> None:
     """A hundredth of a mm further than the middle of the first slice it is not black, as it is a voxel further; as mr-register has it."""
     prior = head(3)
