@@ -260,7 +260,7 @@ def test_a_peer_that_rejects_what_it_would_take_nothing_of_takes_no_such_objects
 @pytest.mark.parametrize("how", ["abort", "close"])
 def test_a_peer_that_breaks_off_at_what_it_does_not_know_takes_no_such_objects(how: str, tmp_path: Path) -> None:
     """It counted as away, and the delivery was tried for ever: masks by themselves, and one object that it does not know among others. One
-    that breaks off whatever is asked is away."""
+    that breaks off at all that is stored (its disk is full, say), or whatever is asked, is away."""
     knows = {SecondaryCaptureImageStorage, Verification}
 
     def requested(event: Any) -> None:
@@ -282,6 +282,9 @@ def test_a_peer_that_breaks_off_at_what_it_does_not_know_takes_no_such_objects(h
     try:
         sink = dimse_sink(int(server.socket.getsockname()[1]))
         (refused,), (report, page) = sink.send([mask]), sink.send(others)
+        knows.remove(SecondaryCaptureImageStorage)
+        with pytest.raises(DeliveryError) as full:
+            sink.send([mask])
         knows.clear()
         with pytest.raises(DeliveryError) as caught:
             sink.send([mask])
@@ -290,6 +293,7 @@ def test_a_peer_that_breaks_off_at_what_it_does_not_know_takes_no_such_objects(h
     for one in (refused, report):
         assert (one.refused, one.not_taken, one.status) == (True, True, 0x0122)
     assert page.accepted
+    assert full.value.retry
     assert caught.value.retry
 
 

@@ -23,6 +23,17 @@ from node.dimse.requestor.queries import FIND, count_instances, count_series, fi
 from node.domain.errors import DeliveryError
 from node.settings.peers import May, Peer
 
+_TAKEN_BY_MOST: Final = tuple(
+    Context(sop_class_uid=uid, transfer_syntax_uid=IMPLICIT_VR_LITTLE_ENDIAN)
+    for uid in (
+        "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture Image Storage
+        "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
+        "1.2.840.10008.5.1.4.1.1.4",  # MR Image Storage
+        "1.2.840.10008.5.1.4.1.1.88.33",  # Comprehensive SR Storage
+    )
+)
+"""SOP classes of which whoever keeps images or reports takes one."""
+
 
 class IdleAssociation:
     """At most one idle association to a peer. Safe to use from several threads: an association is with one of them, or idle here.
@@ -180,7 +191,7 @@ class PeerRequestor:
 
         A data set goes out as it lies in the file where the peer takes its transfer syntax, else uncompressed. A file that is none has
         the status None, and so have those that were not reached when the association ended; what no context was accepted for, and what
-        the peer rejects an association for without a reason, or breaks off at, and accepts one for Verification, has 0x0122, SOP class not
+        the peer rejects an association for without a reason, or breaks off at, and accepts one for others, has 0x0122, SOP class not
         supported.
         `unknown` is said of the one that went out whole and was not answered.
 
@@ -231,7 +242,9 @@ class PeerRequestor:
         try:
             taken = self.accepts(contexts)
             # twice: one that is overburdened breaks off now and then at what it takes
-            return taken | self.accepts([one for one in contexts if one not in taken])
+            taken |= self.accepts([one for one in contexts if one not in taken])
+            # one that takes nothing at all meanwhile (its disk is full, say) has said nothing of these
+            return taken if taken or any(self.accepts([one]) for one in _TAKEN_BY_MOST) else None
         except DeliveryError:
             return None
 
