@@ -44,7 +44,8 @@ def computed(headers: Sequence[Dataset]) -> str:
     found = (
         computed_by(kinds, tags.text(header, SERIES_DESCRIPTION), unit)
         for header in headers
-        for kinds, unit in dict.fromkeys(zip(image_types(_frames(header)), map(_unit, _frames(header)), strict=True))
+        for frames in (_frames(header),)
+        for kinds, unit in dict.fromkeys(zip(image_types(frames), map(_unit, frames), strict=True))
     )
     return next(filter(None, found), "")
 

@@ -9,6 +9,7 @@ from inference.imaging.registration.field import places_in_prior
 from inference.imaging.subject import prior_in, volume_of
 from node.results.kind import Checking
 from node.results.port import DeformationDiffers, ReferencesDiffer
+from node.results.registered import matrix_of, names_all
 from node.results.sources import lists_all
 
 OFF_MM = 1e-3
@@ -33,8 +34,7 @@ def check(checking: Checking) -> None:
     for item, volume in ((current, current_volume), (prior, prior_volume)):
         if item.SourceFrameOfReferenceUID != volume.frame_of_reference_uid:
             raise DeformationDiffers("an item of the deformation is in another frame of reference than its images")
-        said = [str(one.ReferencedSOPInstanceUID) for one in item.ReferencedImageSequence]
-        if said != list(dict.fromkeys(one.sop_instance_uid for one in volume.sources)):
+        if not names_all(item, volume):
             raise ReferencesDiffer("the deformation is of other images than were registered")
     if "DeformableRegistrationGridSequence" in current or "PostDeformationMatrixRegistrationSequence" in current:
         raise DeformationDiffers("the current images do not stay where they are")
@@ -65,6 +65,6 @@ def _after(places: NDArray[np.float64], sequence: list[Dataset]) -> NDArray[np.f
     (step,) = sequence
     if step.FrameOfReferenceTransformationMatrixType != "RIGID":
         raise DeformationDiffers("a matrix of the deformation is not called rigid")
-    matrix = np.array([float(number) for number in step.FrameOfReferenceTransformationMatrix]).reshape(4, 4)
+    matrix = matrix_of(step)
     moved: NDArray[np.float64] = places @ matrix[:3, :3].T + matrix[:3, 3]
     return moved

@@ -1,10 +1,8 @@
 """Deformable registration of the prior images, as a Deformable Spatial Registration (PS3.3 A.39.2, C.20.3)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import DeformableSpatialRegistrationStorage
 
@@ -16,35 +14,21 @@ from inference.imaging.volume import Volume
 from node.domain.profile import Kind, Language
 from node.results.identity import ResultIdentity, encoded, identify, stamp
 from node.results.kind import Making
-from node.results.normalise import decimal, text
-from node.results.page.words import PAGE_WORDS
+from node.results.normalise import decimal
 from node.results.port import DeformationFolds, Encoded, Encoding
-from node.results.sources import Sources, common_references, instances, item
+from node.results.registered import IDENTITY, IMAGE_CONTENT, RegistrationWords, begun, images_of, rigid
+from node.results.sources import Sources, common_references, item
 
-IMAGE_CONTENT = Code("125024", "DCM", "Image Content-based Alignment")
-IDENTITY = Code("125021", "DCM", "Frame of Reference Identity")
 MOST_BYTES = 64 << 20
 """Of the offsets: 4 mm nodes around a whole body are 20 MiB."""
 
-LONGEST_LO = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _BentWords:
-    """What the whole registration is, in front of the application's title, and what each of its two sets of images is."""
-
-    whole: str
-    current: str
-    prior: str
-
-
-_WORDS: Mapping[Language, _BentWords] = {
-    Language.ENGLISH: _BentWords(
+_WORDS: Mapping[Language, RegistrationWords] = {
+    Language.ENGLISH: RegistrationWords(
         whole="Prior bent to current: ",
         current="Current images: their space is the registered one",
         prior="Current patient coordinates to those of the prior images",
     ),
-    Language.CHINESE: _BentWords(
+    Language.CHINESE: RegistrationWords(
         whole="既往图像形变至本次图像：", current="本次图像：其空间为配准空间", prior="本次患者坐标至既往图像坐标"
     ),
 }
@@ -74,19 +58,12 @@ def deformation(encoding: Encoding, sources: Sources, prior: Volume, found: Defo
     """
     _fit(found)
     current = encoding.volume
-    made = Dataset()
-    made.SOPClassUID, made.SOPInstanceUID, made.Modality = DeformableSpatialRegistrationStorage, identity.sop_instance_uid, "REG"
-    made.SeriesInstanceUID, made.SeriesNumber, made.InstanceNumber = identity.series_instance_uid, identity.series_number, 1
-    made.FrameOfReferenceUID = current.frame_of_reference_uid
-    made.PositionReferenceIndicator = text(sources.first, "PositionReferenceIndicator")
-    made.ContentLabel, made.ContentCreatorName = "DEFORMATION", ""
     words = _WORDS[encoding.language]
-    title = PAGE_WORDS[encoding.language].title(encoding.application.name, encoding.application.title)
-    made.ContentDescription = f"{words.whole}{title}"[:LONGEST_LO]
+    made = begun(encoding, sources, identity, DeformableSpatialRegistrationStorage, "DEFORMATION", words.whole)
     here, there = _of(current, IDENTITY, words.current), _of(prior, IMAGE_CONTENT, words.prior)
     there.DeformableRegistrationGridSequence = [_grid(found)]
-    there.PreDeformationMatrixRegistrationSequence = [_matrix(np.eye(4))]
-    there.PostDeformationMatrixRegistrationSequence = [_matrix(np.linalg.inv(found.matrix).astype(np.float64))]
+    there.PreDeformationMatrixRegistrationSequence = [rigid(np.eye(4))]
+    there.PostDeformationMatrixRegistrationSequence = [rigid(np.linalg.inv(found.matrix).astype(np.float64))]
     made.DeformableRegistrationSequence = [here, there]
     common_references(made, sources, sources.series)
     stamp(made, encoding, sources, identity)
@@ -97,7 +74,7 @@ def _of(volume: Volume, how: Code, words: str) -> Dataset:
     """The images of one item. Both name theirs: two series of one visit share a frame of reference, and are told apart by them."""
     made = Dataset()
     made.SourceFrameOfReferenceUID = volume.frame_of_reference_uid
-    made.ReferencedImageSequence = instances(dict.fromkeys((one.sop_class_uid, one.sop_instance_uid) for one in volume.sources))
+    made.ReferencedImageSequence = images_of(volume)
     made.FrameOfReferenceTransformationComment = words
     made.RegistrationTypeCodeSequence = [item(how)]
     return made
@@ -113,13 +90,6 @@ def _grid(found: Deformation) -> Dataset:
     made.GridDimensions = list(found.offsets.shape[2::-1])
     made.GridResolution = [float(step) for step in spacing[::-1]]
     made.VectorGridData = np.ascontiguousarray(found.offsets, dtype="<f4").tobytes()
-    return made
-
-
-def _matrix(matrix: NDArray[np.float64]) -> Dataset:
-    made = Dataset()
-    made.FrameOfReferenceTransformationMatrixType = "RIGID"
-    made.FrameOfReferenceTransformationMatrix = [decimal(float(number)) for number in matrix.reshape(16)]
     return made
 
 

@@ -8,6 +8,7 @@ from inference.imaging.subject import prior_in, volume_of
 from inference.imaging.volume import Volume
 from node.results.kind import Checking
 from node.results.port import ReferencesDiffer, RegistrationDiffers
+from node.results.registered import matrix_of, names_all
 from node.results.sources import lists_all
 
 OFF_MM = 1e-6
@@ -31,12 +32,10 @@ def check(checking: Checking) -> None:
     for item, volume, meant in ((current, current_volume, np.eye(4)), (prior, prior_volume, found.matrix)):
         (step,) = item.MatrixRegistrationSequence
         (transform,) = step.MatrixSequence
-        matrix = np.array([float(number) for number in transform.FrameOfReferenceTransformationMatrix]).reshape(4, 4)
         corners = _corners(volume)
-        if transform.FrameOfReferenceTransformationMatrixType != "RIGID" or np.abs((matrix - meant) @ corners).max() > OFF_MM:
+        if transform.FrameOfReferenceTransformationMatrixType != "RIGID" or np.abs((matrix_of(transform) - meant) @ corners).max() > OFF_MM:
             raise RegistrationDiffers("the matrix was written otherwise than it was found")
-        said = [str(one.ReferencedSOPInstanceUID) for one in item.ReferencedImageSequence]
-        if said != list(dict.fromkeys(one.sop_instance_uid for one in volume.sources)):
+        if not names_all(item, volume):
             raise ReferencesDiffer("the registration is of other images than were registered")
         if item.get("FrameOfReferenceUID", volume.frame_of_reference_uid) != volume.frame_of_reference_uid:
             raise RegistrationDiffers("an item of the registration is in another frame of reference than its images")

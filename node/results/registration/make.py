@@ -1,7 +1,6 @@
 """Registration of the prior images with the current patient space, as a rigid Spatial Registration (PS3.3 A.39.1, C.20.2)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,35 +14,20 @@ from inference.imaging.volume import Volume
 from node.domain.profile import Kind, Language
 from node.results.identity import ResultIdentity, encoded, identify, stamp
 from node.results.kind import Making
-from node.results.normalise import decimal, text
-from node.results.page.words import PAGE_WORDS
 from node.results.port import Encoded, Encoding, NotRigid
-from node.results.sources import Sources, common_references, instances, item
+from node.results.registered import IDENTITY, IMAGE_CONTENT, RegistrationWords, begun, images_of, rigid
+from node.results.sources import Sources, common_references, item
 
-IMAGE_CONTENT = Code("125024", "DCM", "Image Content-based Alignment")
-IDENTITY = Code("125021", "DCM", "Frame of Reference Identity")
 RIGID_TOLERANCE = 1e-6
 """How far a rotation may be from orthonormal: 0.5 µm at the far end of a patient."""
 
-LONGEST_LO = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Words:
-    """What the whole registration is, in front of the application's title, and what each of its two sets of images is."""
-
-    whole: str
-    current: str
-    prior: str
-
-
-_WORDS: Mapping[Language, _Words] = {
-    Language.ENGLISH: _Words(
+_WORDS: Mapping[Language, RegistrationWords] = {
+    Language.ENGLISH: RegistrationWords(
         whole="Prior to current: ",
         current="Current images: their space is the registered one",
         prior="Prior images to the current patient coordinates",
     ),
-    Language.CHINESE: _Words(whole="既往图像至本次图像：", current="本次图像：其空间为配准空间", prior="既往图像至本次患者坐标"),
+    Language.CHINESE: RegistrationWords(whole="既往图像至本次图像：", current="本次图像：其空间为配准空间", prior="既往图像至本次患者坐标"),
 }
 
 
@@ -72,15 +56,8 @@ def registration(encoding: Encoding, sources: Sources, prior: Volume, found: Reg
     """
     _rigid(found.matrix)
     current = encoding.volume
-    made = Dataset()
-    made.SOPClassUID, made.SOPInstanceUID, made.Modality = SpatialRegistrationStorage, identity.sop_instance_uid, "REG"
-    made.SeriesInstanceUID, made.SeriesNumber, made.InstanceNumber = identity.series_instance_uid, identity.series_number, 1
-    made.FrameOfReferenceUID = current.frame_of_reference_uid
-    made.PositionReferenceIndicator = text(sources.first, "PositionReferenceIndicator")
-    made.ContentLabel, made.ContentCreatorName = "REGISTRATION", ""
     words = _WORDS[encoding.language]
-    title = PAGE_WORDS[encoding.language].title(encoding.application.name, encoding.application.title)
-    made.ContentDescription = f"{words.whole}{title}"[:LONGEST_LO]
+    made = begun(encoding, sources, identity, SpatialRegistrationStorage, "REGISTRATION", words.whole)
     apart = current.frame_of_reference_uid != prior.frame_of_reference_uid
     made.RegistrationSequence = [
         _registered(current, np.eye(4), IDENTITY, words.current, stated=apart),
@@ -93,15 +70,13 @@ def registration(encoding: Encoding, sources: Sources, prior: Volume, found: Reg
 
 def _registered(volume: Volume, matrix: NDArray[np.float64], how: Code, words: str, *, stated: bool) -> Dataset:
     """One set of images with the matrix that takes it to the registered space."""
-    made, step, transform = Dataset(), Dataset(), Dataset()
+    made, step = Dataset(), Dataset()
     if stated:
         made.FrameOfReferenceUID = volume.frame_of_reference_uid
-    made.ReferencedImageSequence = instances(dict.fromkeys((one.sop_class_uid, one.sop_instance_uid) for one in volume.sources))
-    transform.FrameOfReferenceTransformationMatrixType = "RIGID"
-    transform.FrameOfReferenceTransformationMatrix = [decimal(float(number)) for number in matrix.reshape(16)]
+    made.ReferencedImageSequence = images_of(volume)
     step.FrameOfReferenceTransformationComment = words
     step.RegistrationTypeCodeSequence = [item(how)]
-    step.MatrixSequence = [transform]
+    step.MatrixSequence = [rigid(matrix)]
     made.MatrixRegistrationSequence = [step]
     return made
 
