@@ -35,8 +35,7 @@ def in_head(current: Volume) -> NDArray[np.float64]:
     return inner
 
 
-@pytest.fixture(scope="module")
-def bent() -> VolumeSet:
+def bent_head() -> VolumeSet:
     """A head, moved and bent since the prior: the current volume shows at p what the prior shows where `true_place` says."""
     prior = head(3)
     places = prior.to_patient(np.indices(SHAPE).reshape(3, -1).T.astype(np.float64))
@@ -45,6 +44,11 @@ def bent() -> VolumeSet:
     noisy = 1.2 * voxels + np.random.default_rng(5).normal(0, 10, SHAPE)
     current = replace(head(3, shape=SHAPE), voxels=np.clip(np.rint(noisy), 0, None).astype(np.int16), series_instance_uid="1.3.9")
     return pair_of(current=current, prior=replace(prior, frame_of_reference_uid="1.3.8", series_instance_uid="1.3.8"))
+
+
+@pytest.fixture(scope="module")
+def bent() -> VolumeSet:
+    return bent_head()
 
 
 MOTION = rigid((0, 0, 4), (5, -3, 0))
