@@ -14,6 +14,7 @@ from training.data.outlined import BY_PATIENT, Layout, Roles, outlined
 from training.errors import UnclearLabels, UnfitData, UnfitSetting
 
 from .made_heads_of_brats import bids_folder, brats_folder, head, write_case, write_later_case
+from .made_lidc import lidc_series
 from .made_raw_folder import write_dataset, write_nifti
 from .studies import write_studies
 
@@ -228,13 +229,50 @@ def test_dicom_studies_have_no_roles_to_choose_from(tmp_path: Path) -> None:
         outlined(folder, (), None, over=False, roles=Roles(names=("T1", "T2")))
 
 
+def test_readings_of_lidc_are_nodules_of_ct_series(tmp_path: Path) -> None:
+    """A nodule of three readers is one, that of two is none; files of readings lie anywhere; those of radiographs are none."""
+    file, cube = lidc_series(tmp_path, 1, readers=3)
+    few, _ = lidc_series(tmp_path, 2, readers=2)
+    for moved in (file, few):
+        shutil.move(moved, tmp_path / moved.name)
+    (tmp_path / "radiograph.xml").write_text('<IdriReadMessage xmlns="http://www.nih.gov"/>')
+    found = outlined(tmp_path, (), None, over=False)
+    assert (found.layout, found.modality, found.split, found.left_out) == (Layout.LIDC, "CT", BY_PATIENT, ())
+    assert [(one.label, one.type.value) for one in found.structures] == [("Nodule", "27925004")]
+    loaded = {case.patient.partition("\\")[0]: case.load().labels for case in found.cases}
+    np.testing.assert_array_equal(loaded["LIDC-IDRI-0001"], cube)
+    assert not loaded["LIDC-IDRI-0002"].any()
+    assert outlined(tmp_path, ("nodule",), None, over=False).structures == found.structures
+    with pytest.raises(UnclearLabels, match=r"no label vessel; they have: Nodule"):
+        outlined(tmp_path, ("vessel",), None, over=False)
+
+
+def test_what_lacks_its_readings_is_told(tmp_path: Path) -> None:
+    """A series without a file, one with two that differ (twice the same is one), and a file without its series are left out, by name."""
+    same, _ = lidc_series(tmp_path, 1)
+    shutil.copy(same, tmp_path / "again.xml")
+    lacking, _ = lidc_series(tmp_path, 2)
+    lacking.unlink()
+    differing, _ = lidc_series(tmp_path, 3)
+    (tmp_path / "other.xml").write_text(differing.read_text().replace("<texture>5", "<texture>4"))
+    (tmp_path / "gone.xml").write_text(same.read_text().replace("<SeriesInstanceUid>", "<SeriesInstanceUid>9."))
+    found = outlined(tmp_path, (), None, over=False)
+    assert [case.patient.partition("\\")[0] for case in found.cases] == ["LIDC-IDRI-0001"]
+    gone, differ, without = found.left_out
+    assert ("gone.xml: it is of series 9." in gone, "and differ: take all but one" in differ) == (True, True)
+    assert "no readings (LidcReadMessage) of it" in without
+    shutil.rmtree(same.parent)
+    shutil.rmtree(differing.parent)
+    with pytest.raises(UnfitData, match="files of readings of LIDC-IDRI, and none is of a CT series that is here"):
+        outlined(tmp_path, (), None, over=False)
+
+
 @pytest.mark.parametrize(
     ("path", "content", "said"),
     [
         ("annotations/instances.json", json.dumps({"images": [], "annotations": [], "categories": []}), "COCO has it (annotations/"),
         ("VOC/Annotations/1.xml", "<annotation><object/></annotation>", "Recipe detection learns the boxes, `--labels` with the folder of"),
         ("annotations.csv", "seriesuid,coordX,coordY,coordZ,diameter_mm\n", "LUNA16 has it (annotations.csv)"),
-        ("158/158.xml", '<LidcReadMessage xmlns="http://www.nih.gov"/>', "LIDC-IDRI has it (158/158.xml)"),
         ("subset0/1.mhd", "ObjectType = Image\n", "MetaImage files (subset0/1.mhd)"),
     ],
 )

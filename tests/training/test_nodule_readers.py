@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,12 @@ import pytest
 from inference.applications.lung_nodule.follow_up import Density
 from inference.imaging.volume import Volume
 from tests.lab.howto import HowTo
-from training.data.lidc import agreed, enclosed, readings
+from training.data.lidc import agreed, enclosed, outlined_by_half, readings
 from training.data.luna16 import annotations
 from training.data.nifti import volume_of
 from training.errors import UnfitData
+
+from .made_lidc import message, nodule, outline, roi
 
 STEP_MM, PIXEL_MM = 2.0, 0.5
 
@@ -25,43 +26,6 @@ def volume() -> Volume:
     """Twelve slices of 40 × 48 pixels."""
     affine = np.array([[0, 0, PIXEL_MM, -100], [0, PIXEL_MM, 0, -50], [STEP_MM, 0, 0, 30], [0, 0, 0, 1]], dtype=np.float64)
     return volume_of(np.zeros((12, 40, 48), dtype=np.int16), affine, "CT", "lidc")
-
-
-def outline(top: int, left: int, size: int) -> list[tuple[int, int]]:
-    """(column, row) along the pixels around a square of `size` pixels, in order."""
-    low, high = -1, size
-    ring = [
-        *((low, at) for at in range(low, high)),
-        *((at, high) for at in range(low, high)),
-        *((high, at) for at in range(high, low, -1)),
-        *((at, low) for at in range(high, low, -1)),
-    ]
-    return [(left + column, top + row) for row, column in ring]
-
-
-def roi(volume: Volume, index: int, points: Sequence[tuple[int, int]], inclusion: str = "TRUE") -> str:
-    edges = "".join(f"<edgeMap><xCoord>{x}</xCoord><yCoord>{y}</yCoord></edgeMap>" for x, y in points)
-    uid, z = volume.sources[index].sop_instance_uid, 30 + index * STEP_MM
-    return f"<roi><imageZposition>{z}</imageZposition><imageSOP_UID>{uid}</imageSOP_UID><inclusion>{inclusion}</inclusion>{edges}</roi>"
-
-
-def nodule(rois: Sequence[str], texture: int | None) -> str:
-    told = "" if texture is None else f"<characteristics><subtlety>4</subtlety><texture>{texture}</texture></characteristics>"
-    return f"<unblindedReadNodule><noduleID>N</noduleID>{told}{''.join(rois)}</unblindedReadNodule>"
-
-
-def message(volume: Volume, sessions: Sequence[Sequence[str]]) -> str:
-    """A file as the LIDC wrote it: a response header, a session for each reader."""
-    read = "".join(
-        f"<readingSession><annotationVersion>3.12</annotationVersion><servicingRadiologistID>anon</servicingRadiologistID>{''.join(nodules)}"
-        "<nonNodule><nonNoduleID>1</nonNoduleID><locus><xCoord>3</xCoord><yCoord>3</yCoord></locus></nonNodule></readingSession>"
-        for nodules in sessions
-    )
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n<LidcReadMessage uid="1.3" xmlns="http://www.nih.gov">'
-        f"<ResponseHeader><Version>1.8.1</Version><SeriesInstanceUid>{volume.series_instance_uid}</SeriesInstanceUid></ResponseHeader>"
-        f"{read}</LidcReadMessage>"
-    )
 
 
 def test_outlines_become_places_and_sizes(volume: Volume, tmp_path: Path) -> None:
@@ -86,10 +50,13 @@ def test_several_readers_have_to_agree(volume: Volume, tmp_path: Path) -> None:
     found = readings(tmp_path / "a.xml", volume)
     assert [each.reader for each in found] == [1, 1, 2, 3]
     (both,) = agreed(found)
-    assert (both.readers, both.density) == (3, Density.PART_SOLID)
+    assert ([each.reader for each in both.readings], both.density) == ([1, 2, 3], Density.PART_SOLID)
     assert both.centre_mm[0] == pytest.approx(-100 + (23.5 + 1 / 3) * PIXEL_MM)
     assert len(agreed(found, readers=1)) == 2
     assert agreed(found, readers=4) == ()
+    expected = np.zeros(volume.voxels.shape, dtype=np.bool_)
+    expected[5, 10:18, 20:28] = True  # two of the three have it at least
+    assert np.array_equal(outlined_by_half(agreed(found), volume.voxels.shape), expected)
 
 
 def test_a_diamond_encloses_what_lies_within() -> None:

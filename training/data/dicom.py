@@ -103,11 +103,16 @@ def studies(folder: Path) -> Studies:
     """
     found, segmentations = read_studies(folder)
     if not found.series:
-        raise UnfitData(
-            f"{folder} holds {len(found.unlabelled)} series of images and {segmentations} segmentations (DICOM SEG), but none of them "
-            "together" + "".join(f"; {reason}" for reason in found.left_out[:3])
-        )
+        raise UnfitData(none_together(folder, found, segmentations))
     return found
+
+
+def none_together(folder: Path, found: Studies, segmentations: int) -> str:
+    """What is said of a folder in which nothing is segmented."""
+    return (
+        f"{folder} holds {len(found.unlabelled)} series of images and {segmentations} segmentations (DICOM SEG), but none of them together"
+        + "".join(f"; {reason}" for reason in found.left_out[:3])
+    )
 
 
 def read_studies(folder: Path) -> tuple[Studies, int]:

@@ -21,23 +21,35 @@ READERS = 3
 """How many of the four have to see a nodule, as in LUNA16."""
 _NAMESPACE = "{http://www.nih.gov}"
 
+Mask = NDArray[np.bool_]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reading:
-    """One reader's nodule; `texture` from 1 (ground-glass) over 3 (part-solid) to 5 (solid), None where it is not given."""
+    """One reader's nodule.
+
+    Attributes
+    ----------
+    corner, mask
+        What lies inside of the outlines: a box (Z, Y, X) of the volume's voxels, and its first one.
+    texture
+        From 1 (ground-glass) over 3 (part-solid) to 5 (solid), None where it is not given.
+    """
 
     reader: int
+    corner: tuple[int, int, int]
+    mask: Mask
     centre_mm: tuple[float, float, float]
     long_mm: float
     volume_mm3: float
     texture: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Agreed:
     """What several readers outlined in one place: the means of their figures; the density by the median of their textures."""
 
-    readers: int
+    readings: tuple[Reading, ...]
     centre_mm: tuple[float, float, float]
     long_mm: float
     volume_mm3: float
@@ -89,6 +101,23 @@ def agreed(found: Sequence[Reading], readers: int = READERS) -> tuple[Agreed, ..
     return tuple(_together(group) for group in groups if len(group) >= readers)
 
 
+def outlined_by_half(nodules: Sequence[Agreed], shape: tuple[int, ...]) -> Mask:
+    """Voxels (Z, Y, X) that at least half of a nodule's own readers have inside of their outlines."""
+    inside = np.zeros(shape, dtype=np.bool_)
+    for nodule in nodules:
+        corners = np.array([reading.corner for reading in nodule.readings])
+        first = corners.min(axis=0)
+        votes = np.zeros((corners + [reading.mask.shape for reading in nodule.readings]).max(axis=0) - first, dtype=np.uint8)
+        for reading, at in zip(nodule.readings, corners - first, strict=True):
+            votes[_box(at, reading.mask.shape)] += reading.mask
+        inside[_box(first, votes.shape)] |= 2 * votes >= len(nodule.readings)
+    return inside
+
+
+def _box(first: NDArray[np.intp], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    return tuple(slice(start, start + side) for start, side in zip(first.tolist(), shape, strict=True))
+
+
 def _apart(group: Sequence[Reading], reading: Reading) -> float:
     middle = np.mean([each.centre_mm for each in group], axis=0)
     return float(np.linalg.norm(middle - np.array(reading.centre_mm)))
@@ -102,7 +131,7 @@ def _together(group: Sequence[Reading]) -> Agreed:
         texture = float(np.median(textures))
         density = Density.GROUND_GLASS if texture < 2 else Density.SOLID if texture > 4 else Density.PART_SOLID
     return Agreed(
-        readers=len(group),
+        readings=tuple(group),
         centre_mm=(x, y, z),
         long_mm=float(np.mean([reading.long_mm for reading in group])),
         volume_mm3=float(np.mean([reading.volume_mm3 for reading in group])),
@@ -111,18 +140,27 @@ def _together(group: Sequence[Reading]) -> Agreed:
 
 
 def _reading(nodule: ElementTree.Element, reader: int, volume: Volume) -> Reading | None:
-    mask = np.zeros(volume.voxels.shape, dtype=np.bool_)
+    drawn = list(_outlines(nodule, volume))
+    if not drawn:
+        return None
+    # a nodule is small, and a series may have many: nothing is computed beyond what its outlines reach
+    low = np.array([(index, *np.floor(points.min(axis=0))) for index, points, _ in drawn]).min(axis=0).clip(0).astype(int)
+    high = np.array([(index, *np.ceil(points.max(axis=0))) for index, points, _ in drawn]).max(axis=0).astype(int) + 1
+    mask = np.zeros(np.maximum(np.minimum(high, volume.voxels.shape) - low, 0), dtype=np.bool_)
     holes = np.zeros_like(mask)
-    for index, points, inside in _outlines(nodule, volume):
-        (mask if inside else holes)[index] |= enclosed(points, mask.shape[1:])
+    for index, points, inside in drawn:
+        (mask if inside else holes)[index - low[0]] |= enclosed(points - low[1:], mask.shape[1:])
     mask &= ~holes
     if not mask.any():
         return None
     _, row_mm, column_mm = volume.spacing_mm
-    x, y, z = (float(each) for each in (volume.affine @ np.append(np.argwhere(mask).mean(axis=0), 1.0))[:3])
+    x, y, z = (float(each) for each in (volume.affine @ np.append(np.argwhere(mask).mean(axis=0) + low, 1.0))[:3])
     texture = nodule.findtext(f"{_NAMESPACE}characteristics/{_NAMESPACE}texture")
+    first_slice, first_row, first_column = low.tolist()
     return Reading(
         reader=reader,
+        corner=(first_slice, first_row, first_column),
+        mask=mask,
         centre_mm=(x, y, z),
         long_mm=max(axes_mm(plane, (row_mm, column_mm))[0] for plane in mask[mask.any(axis=(1, 2))]),
         volume_mm3=int(np.count_nonzero(mask)) * volume.voxel_volume_mm3,
@@ -142,7 +180,7 @@ def _outlines(nodule: ElementTree.Element, volume: Volume) -> Iterator[tuple[int
             yield slices[uid], np.array(edges), _text(roi, "inclusion").upper() == "TRUE"
 
 
-def enclosed(points: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def enclosed(points: NDArray[np.float64], shape: tuple[int, ...]) -> Mask:
     """Pixels (Y, X) whose middles lie inside a closed line through middles of pixels (row, column), none of those that it runs through."""
     rows, columns = np.arange(shape[0])[:, None], np.arange(shape[1])[None, :]
     inside = np.zeros(shape, dtype=np.bool_)

@@ -10,7 +10,8 @@ from inference.applications.bundle.metadata import MODALITIES
 from training.data.bids import DERIVATIVES, bids_folder, is_bids
 from training.data.brats import ROLES, brats_folder, is_brats
 from training.data.cases import Case
-from training.data.dicom import LabelledSeries, Segment, Studies, studies
+from training.data.dicom import LabelledSeries, Segment, Studies, none_together, read_studies
+from training.data.lidc_folder import MODALITY, NODULE, lidc_folder, readings_of
 from training.data.naming import named_structures
 from training.data.nnunet import DATASET, SPLITS, is_raw_folder, raw_folder
 from training.data.segments import labelled
@@ -60,6 +61,7 @@ class Layout(StrEnum):
     NNUNET = "a raw folder of nnU-Net"
     BIDS = "a BIDS folder"
     BRATS = "a folder of BraTS"
+    LIDC = "a folder of LIDC-IDRI"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +196,13 @@ def _of_brats(folder: Path, names: Sequence[str], asked: Roles) -> Outlined:
 
 
 def _of_studies(folder: Path, names: Sequence[str], over: bool) -> Outlined:
-    found = _labelled(folder)
+    """What DICOM SEG says of the images that are there; where none does, readings of LIDC-IDRI."""
+    found, segmentations = read_studies(folder)
+    if not found.series:
+        readings = readings_of(folder)
+        if readings:
+            return _of_lidc(readings, found, names)
+        raise UnfitData(unread(folder) or none_together(folder, found, segmentations))
     chosen = wanted(found.series, names)
     series = having(found.series, chosen)
     modalities = sorted({each.modality for each in series})
@@ -211,15 +219,16 @@ def _of_studies(folder: Path, names: Sequence[str], over: bool) -> Outlined:
     )
 
 
-def _labelled(folder: Path) -> Studies:
-    """The studies of a folder; of one in which nothing is labelled, the layout that it is known to have is said."""
-    try:
-        return studies(folder)
-    except UnfitData as without:
-        known = unread(folder) if folder.is_dir() else ""
-        if not known:
-            raise
-        raise UnfitData(known) from without
+def _of_lidc(readings: Sequence[Path], found: Studies, names: Sequence[str]) -> Outlined:
+    lidc = lidc_folder(readings, found.unlabelled)
+    return Outlined(
+        layout=Layout.LIDC,
+        cases=lidc.cases(names),
+        structures=(NODULE,),
+        modality=MODALITY,
+        left_out=(*found.left_out, *lidc.left_out),
+        split=BY_PATIENT,
+    )
 
 
 def _case(series: LabelledSeries, chosen: Sequence[Wanted], over: bool) -> Case:

@@ -41,10 +41,6 @@ def _luna16(folder: Path) -> Path | None:
     return next((path for path in sorted(folder.glob("**/annotations.csv")) if _head(path).startswith("seriesuid")), None)
 
 
-def _lidc(folder: Path) -> Path | None:
-    return next((path for path in folder.glob("**/*.xml") if "LidcReadMessage" in _head(path)), None)
-
-
 def _meta_image(folder: Path) -> Path | None:
     return next(folder.glob("**/*.mhd"), None)
 
@@ -64,10 +60,6 @@ _KNOWN: tuple[tuple[Callable[[Path], Path | None], str], ...] = (
     (
         _luna16,
         "LUNA16 has it ({}): places and diameters of nodules are no outlines. Recipe lung-nodule finds nodules, and is judged on such",
-    ),
-    (
-        _lidc,
-        "LIDC-IDRI has it ({}): outlines in XML are not read. Write them as DICOM SEG, or take the SEG files of the TCIA collection",
     ),
     (_meta_image, "MetaImage files ({}), which are not read: write them as NIfTI"),
 )

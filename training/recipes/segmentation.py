@@ -32,7 +32,8 @@ MEAN = "Dice, mean of all"
 CHANNELS, STRIDES = (16, 32, 64, 128), (2, 2, 2)
 FULL_RUN = FullRun(
     wants="DICOM series with DICOM SEG of them, in one folder nested in any way; or a raw folder of nnU-Net (dataset.json, imagesTr, "
-    "labelsTr), a BIDS folder with masks in its derivatives, a folder of BraTS; some ten patients at the very least",
+    "labelsTr), a BIDS folder with masks in its derivatives, a folder of BraTS, LIDC-IDRI with its XML files; some ten patients at the "
+    "very least",
     time="by the data: hours of a processor",
     figure="by the data: beside intensity alone, on the patients that it held out",
 )
