@@ -1,5 +1,6 @@
 """Alike check: the slices of one volume are images of one kind. What geometry takes for one stack may be two that lie between each other: a
-reconstruction and its averages, two kernels, two echoes.
+reconstruction and its averages, two kernels, two echoes. Headers say it but for one thing, which values do: whether slices that are
+rescaled by intercepts of their own are in one unit.
 """
 
 import itertools
@@ -7,14 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeAlias
 
+import numpy as np
+
 from inference.imaging import tags
 from inference.imaging.axes import image_types
 from inference.imaging.diffusion import b_value_of
 from inference.imaging.errors import MixedKinds, naming
 from inference.imaging.groups import macro
 from inference.imaging.slices import FrameData, Slice, frame_data
+from inference.imaging.stored import Values
 
 Kind: TypeAlias = Hashable
+_Rescaled: TypeAlias = tuple[Kind, Kind, float]
+"""The form of stored values (BitsStored, PixelRepresentation), RescaleSlope and RescaleIntercept."""
 _ROUGHLY = 1.1
 """Two numbers are one where they do not differ by more: scanners write what was reached, not what was asked for."""
 _NEVER_NOTHING = frozenset({"EchoTime", "SliceThickness", "KVP"})
@@ -23,13 +29,18 @@ _AS_STORED = ((1.0,), (0.0,))
 """RescaleSlope and RescaleIntercept that change nothing."""
 _LEAST_BLOCK = 3
 """Slices of one kind that are a block, as over the base of a skull, where a kind comes back behind another."""
+_LEAST_STEP = 10.0
+"""HU by which intercepts of neighbours have to differ for values to tell whether they are meant: a slice that lost its own is 1000 off."""
+_FEWEST = 0.1
+"""The share of two slices that has to be above their least values (air, as far as it is stored, and what lies outside the field of view)
+for these to be left out."""
 
 
 def refuse_unlike(stack: Sequence[Slice]) -> None:
     """Look at what headers say of slices in their order along the normal, before a pixel is decoded.
 
     Modality, units, type of rescale, what is bright (MONOCHROME1 or 2), echo time, inversion time and b-value are one in a volume, and all
-    are rescaled or none; of CT by one intercept, where there is one slope. Kind of image, kernel, thickness and tube voltage may change
+    are rescaled or none. Kind of image, kernel, thickness and tube voltage may change
     along it where blocks lie above each other, and never to and fro. An image that does not say is of no kind.
 
     Raises
@@ -116,18 +127,61 @@ def _rescaled(frames: Sequence[FrameData]) -> list[Kind | None]:
     return [absent in stated and one not in (absent, _AS_STORED) for one in stated]
 
 
-def _intercepts(frames: Sequence[FrameData]) -> list[Kind | None]:
-    """Of CT the intercept, where slices of one form of stored values have one slope and several of them: one that was written anew without
-    its own is off by 1024 HU. Where slopes differ each slice has numbers of its own."""
-    found: list[tuple[Kind, Kind, Kind] | None] = []
+def refuse_steps(stack: Sequence[Slice], values: Values) -> None:
+    """Look at the values of CT whose slices have one slope and several intercepts, as scanners write that rescale each slice for itself.
+
+    A slice that was written anew without its own intercept is off by what it lost: there, and nowhere else, values step from slice to slice
+    by as much as the intercepts do.
+
+    Parameters
+    ----------
+    stack
+        In the order along the normal.
+    values
+        HU (Z, Y, X).
+
+    Raises
+    ------
+    MixedKinds
+        The values of some slices step so at each of their borders.
+    """
+    rescaled = _rescaled_ct(frame_data(stack))
+    several = several_intercepts(one for one in rescaled if one is not None)
+    if not several:
+        return
+    runs = [[*run] for _, run in itertools.groupby(range(len(stack)), key=lambda z: rescaled[z])]
+    borders = [_steps(rescaled[one[-1]], rescaled[two[0]], values[one[-1]], values[two[0]]) for one, two in itertools.pairwise(runs)]
+    wrong = []
+    for run, *met in zip(runs, [None, *borders], [*borders, None], strict=True):
+        told = [each for each in met if each is not None]
+        if told and all(told):
+            wrong.append(run)
+    if wrong:
+        apart = naming(stack[z].plane.name for z in min(wrong, key=len))
+        raise MixedKinds(f"slices that differ in RescaleIntercept are in several units: their values step as it does; apart: {apart}")
+
+
+def _steps(one: _Rescaled | None, other: _Rescaled | None, below: Values, above: Values) -> bool | None:
+    """Whether values step from one slice to the next by what intercepts do; None where these tell nothing of it."""
+    if one is None or other is None or one[:2] != other[:2] or abs(step := other[2] - one[2]) < _LEAST_STEP:
+        return None
+    shown = (below != below.min()) & (above != above.min())
+    change = np.subtract(above, below, dtype=np.float32)
+    if np.count_nonzero(shown) >= _FEWEST * shown.size:
+        change = change[shown]
+    return bool(abs(float(np.median(change)) - step) < abs(step) / 2)
+
+
+def _rescaled_ct(frames: Sequence[FrameData]) -> list[_Rescaled | None]:
+    """Of each slice of CT that says its intercept."""
+    found: list[_Rescaled | None] = []
     for frame in frames:
         holder = macro(frame.own, frame.common, tags.PIXEL_VALUE_TRANSFORMATION, frame.uid)
         slope, intercept = (tags.stated(holder, tag, 1) for tag in (tags.RESCALE_SLOPE, tags.RESCALE_INTERCEPT))
         stored = tuple(tags.text(frame.header, tag) for tag in (tags.BITS_STORED, tags.PIXEL_REPRESENTATION))
-        ct = tags.text(frame.header, tags.MODALITY) == "CT" and intercept is not None
-        found.append((stored, slope, intercept) if ct else None)
-    several = several_intercepts(one for one in found if one is not None)
-    return [one if one is not None and one[0] in several else None for one in found]
+        ct = tags.text(frame.header, tags.MODALITY) == "CT"
+        found.append((stored, slope, float(intercept[0])) if ct and intercept is not None else None)
+    return found
 
 
 def several_intercepts(rescaled: Iterable[tuple[Kind, Kind, Kind]]) -> frozenset[Kind]:
@@ -151,7 +205,6 @@ _ONE: dict[str, Callable[[Sequence[FrameData]], Sequence[Kind | None]]] = {
     "Units": _texts(0x00541001),
     "PhotometricInterpretation": _texts(tags.PHOTOMETRIC_INTERPRETATION),
     "RescaleSlope (absent in some)": _rescaled,
-    "RescaleIntercept": _intercepts,
     "RescaleType": _rescale_types,
     "EchoTime": _numbers("EchoTime", (0x00189114, 0x00189082), 0x00180081),
     "InversionTime": _numbers("InversionTime", (0x00189115, 0x00189079), 0x00180082),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from inference.imaging import tags
 from inference.imaging.age import years_of
-from inference.imaging.alike import refuse_unlike
+from inference.imaging.alike import refuse_steps, refuse_unlike
 from inference.imaging.bounds import refuse_size
 from inference.imaging.decode import candidate_dtypes, modality_values
 from inference.imaging.dimensions import split
@@ -132,9 +132,11 @@ def volume_of(slices: Sequence[Slice], *, threads: int = 2) -> Volume:
     geometry = series_geometry([each.plane for each in slices])
     stack = [slices[index] for index in geometry.order]
     refuse_unlike(stack)
+    voxels = _voxels(stack, threads)
+    refuse_steps(stack, voxels)
     first = slices[0].instance
     return Volume(
-        voxels=_voxels(stack, threads),
+        voxels=voxels,
         affine=geometry.affine,
         steps=geometry.steps,
         sources=tuple(

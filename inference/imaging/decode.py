@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from inference.imaging import tags
 from inference.imaging.bounds import refuse_values
+from inference.imaging.errors import MissingAttribute
 from inference.imaging.groups import Rescale
 from inference.imaging.header import Instance, read_instance
 from inference.imaging.stored import StoredFrames, Values
@@ -66,8 +67,15 @@ def modality_values(stored: "StoredFrames", frame: int, out: Values) -> bool:
     -------
     bool
         False when `out` is int16 and a value does not fit; `out` then holds nothing of use.
+
+    Raises
+    ------
+    MissingAttribute
+        It is a localizer of which it is not known what the values mean.
     """
     instance = stored.instance
+    if instance.unscaled:
+        raise MissingAttribute(instance.unscaled)
     pixels, rescale = instance.pixels, instance.rescale[frame]
     if out.dtype == np.int16 and pixels.bits_allocated == 16:
         # one array from the disk to the volume: the stored values take the place of the modality values

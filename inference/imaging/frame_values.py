@@ -122,6 +122,7 @@ def _plain_bytes(instance: Instance) -> bool:
         pixels.bits_allocated == 8
         and not pixels.signed
         and not instance.lookup_table
+        and not instance.unscaled
         and all((rescale.slope, rescale.intercept) == (1.0, 0.0) for rescale in instance.rescale)
     )
 

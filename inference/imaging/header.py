@@ -25,7 +25,7 @@ from inference.errors import quoted
 from inference.imaging import tags
 from inference.imaging.bounds import refuse_rescale
 from inference.imaging.deflated import DEFLATED, JPIP, refuse_bomb
-from inference.imaging.errors import MissingAttribute, NoPixelData, NotDicom, Truncated, UnsupportedSyntax
+from inference.imaging.errors import BeyondMeasure, MissingAttribute, NoPixelData, NotDicom, Truncated, UnsupportedSyntax
 from inference.imaging.frame_cache import FrameCache
 from inference.imaging.geometry import Plane
 from inference.imaging.groups import Rescale, functional_groups, planes_of, rescale_of
@@ -108,6 +108,9 @@ class Instance:
     planes: tuple[Plane | None, ...]
     misplaced: str
     """Why a frame has no plane though something is said of its place; "" where nothing is wrong. Only volumes mind."""
+    unscaled: str
+    """Why it is not known what the values of a localizer mean; "" where it is. Only those mind who look at them: among slices it is left
+    out."""
     header: FileDataset = field(compare=False, repr=False)
     """The data set before the pixels, as it was read: whoever refers to the instance later need not read it again."""
     decoded: FrameCache | None = field(default=None, compare=False, repr=False)
@@ -254,8 +257,15 @@ def _instance(parsed: _Parsed, ahead: ReadAhead | None) -> Instance:
     frames = [(group, shared) for group in per_frame] or [(dataset, dataset)] * pixels.frames
     multiframe = bool(per_frame) or pixels.frames > 1
     planes, misplaced = _places(dataset, frames, pixels, sop_instance_uid, enhanced=bool(per_frame))
-    rescales = [rescale_of(own, common, sop_instance_uid, ct=modality == "CT") for own, common in frames]
-    _refuse_rescales({rescale for rescale, _ in rescales}, pixels, sop_instance_uid, ct=modality == "CT")
+    image_type = tuple(tags.text(dataset, tags.IMAGE_TYPE).split("\\"))
+    unscaled = ""
+    try:
+        rescales = [rescale_of(own, common, sop_instance_uid, ct=modality == "CT") for own, common in frames]
+        _refuse_rescales({rescale for rescale, _ in rescales}, pixels, sop_instance_uid, ct=modality == "CT")
+    except (MissingAttribute, BeyondMeasure) as wrong:
+        if "LOCALIZER" not in image_type:
+            raise
+        rescales, unscaled = [(Rescale(slope=1.0, intercept=0.0), "")] * len(frames), str(wrong)
     return Instance(
         path=parsed.path,
         sop_instance_uid=sop_instance_uid,
@@ -264,7 +274,7 @@ def _instance(parsed: _Parsed, ahead: ReadAhead | None) -> Instance:
         series_instance_uid=tags.text(dataset, tags.SERIES_INSTANCE_UID),
         frame_of_reference_uid=tags.text(dataset, tags.FRAME_OF_REFERENCE_UID),
         modality=modality,
-        image_type=tuple(tags.text(dataset, tags.IMAGE_TYPE).split("\\")),
+        image_type=image_type,
         pixels=pixels,
         rescale=tuple(rescale for rescale, _ in rescales),
         physical=_is_physical(modality, [kind for _, kind in rescales]),
@@ -272,6 +282,7 @@ def _instance(parsed: _Parsed, ahead: ReadAhead | None) -> Instance:
         lookup_table=tags.MODALITY_LUT in dataset,
         planes=planes,
         misplaced=misplaced,
+        unscaled=unscaled,
         header=dataset,
         decoded=None if ahead is None else ahead.frames,
     )

@@ -469,7 +469,7 @@ def _unlike(accepts: Accepts, view: SeriesView, layout: Layout) -> list[str]:
     said = {keyword: [kind for kind in found if kind is not None] for keyword, found in kinds.items()}
     told = {keyword for keyword in IN_BLOCKS if layout.order and in_blocks(said[keyword])}
     differ = [keyword for keyword, found in said.items() if len(set(found)) > 1 and keyword not in told]
-    differ += ["RescaleSlope"] if len({bool(one.get("RescaleSlope")) for one in view.members}) > 1 else []
+    differ += ["RescaleSlope"] if len({bool(one.get("RescaleSlope")) for one in images}) > 1 else []
     return [f"its images differ in {', '.join(differ)}: whether they are of one kind is looked at when they are read"] if differ else []
 
 

@@ -9,6 +9,7 @@ from inference.imaging.judge.computed import computed_by
 from inference.imaging.judge.expects import Expects
 from node.domain.instance import Header, first_number, texts_of
 from node.routing.decisions import SeriesView
+from node.routing.layout import without_localizers
 
 _BOTH = ("RescaleSlope", "RescaleIntercept")
 
@@ -18,7 +19,7 @@ def computed(expects: Expects, view: SeriesView) -> list[str]:
     if expects.part is None:
         return []
     keywords = "ImageType", "SeriesDescription", "RescaleType"
-    said = {tuple(tuple(texts_of(one, keyword)) for keyword in keywords) for one in view.members or (view.header,)}
+    said = {tuple(tuple(texts_of(one, keyword)) for keyword in keywords) for one in without_localizers(view.members) or (view.header,)}
     found = (computed_by(kinds, "\\".join(words), " ".join(units)) for kinds, words, units in sorted(said))
     return [reason] if (reason := next(filter(None, found), "")) else []
 
@@ -49,5 +50,5 @@ def as_stored(accepts: Accepts, view: SeriesView) -> bool:
 
 def _of_ct(accepts: Accepts, view: SeriesView) -> Sequence[Header]:
     of_ct = accepts.takes.of_slices and "CT" in texts_of(view.header, "Modality")
-    # of a multi-frame image each frame may say it, and not all of them stand in a header
-    return [one for one in view.members or (view.header,) if "NumberOfFrames" not in one] if of_ct else ()
+    # localizers are left out; of a multi-frame image each frame may say it, and not all of them stand in a header
+    return [one for one in without_localizers(view.members or (view.header,)) if "NumberOfFrames" not in one] if of_ct else ()

@@ -9,6 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from inference.imaging.assemble import assemble
+from inference.imaging.decode import decode
 from inference.imaging.errors import MissingAttribute, MixedKinds
 
 from .conftest import enhanced, one_instance, save
@@ -41,7 +42,6 @@ def stack(folder: Path, *kinds: dict[str, Any], **common: Any) -> list[Path]:
         ({}, {"Modality": "CT"}, "Modality"),
         ({}, {"PhotometricInterpretation": "MONOCHROME1"}, "PhotometricInterpretation"),
         (_CT, {"Modality": "CT"}, "RescaleSlope"),
-        (_CT, {**_CT, "RescaleIntercept": 0}, "RescaleIntercept"),
         ({"RescaleType": "HU", **_CT}, {"RescaleType": "MGML", **_CT}, "RescaleType"),
         (_CT, {"RescaleType": "US", **_CT}, "RescaleType"),
         ({"ImageType": _ORIGINAL, "EchoTime": 5}, {"ImageType": _LOSSY, "EchoTime": 50}, "EchoTime"),
@@ -135,3 +135,43 @@ def test_half_a_rescale_is_refused(given: str, absent: str, tmp_path: Path) -> N
     kinds = [{"Modality": "CT", given: _CT[given]}] * 3
     with pytest.raises(MissingAttribute, match=f"has {given} and no {absent}"):
         assemble(stack(tmp_path, *kinds))
+
+
+_ONE_AIR = np.random.default_rng(3).normal(-1000, 12, (24, 20)).round()
+_ONE_BODY = np.where(np.hypot(*np.mgrid[-12:12, -10:10]) < 8, 1040, 0) + _ONE_AIR
+
+
+def _hu(folder: Path, stored_at: list[int], said: list[int]) -> list[Path]:
+    """A body in air of which each slice is stored in an intercept of its own; `said` is what its header says."""
+    slices = []
+    for number, (stored, intercept) in enumerate(zip(stored_at, said, strict=True)):
+        pixels = np.maximum(np.roll(_ONE_BODY, number % 3, axis=0) - stored, 0).astype("u2")
+        slices.append(one_instance(pixels, number, Modality="CT", RescaleSlope=1, RescaleIntercept=intercept))
+    return [save(each, folder / f"{number}.dcm") for number, each in enumerate(slices)]
+
+
+@pytest.mark.parametrize("intercepts", [[-1024, -1060, -1031, -1049, -1090, -1024], [-1024, -8192, -1024, -1024, -1024, -1024]])
+def test_slices_of_intercepts_of_their_own_are_each_in_hu(intercepts: list[int], tmp_path: Path) -> None:
+    """Scanners that rescale each slice by its own least value, with one slope: legal, and HU in each."""
+    voxels = assemble(_hu(tmp_path, intercepts, intercepts)).voxels
+    assert all(abs(float(np.median(plane[:3])) + 1000) < 15 for plane in voxels)
+    assert all(abs(float(plane[12, 10]) - 40) < 60 for plane in voxels)
+
+
+@pytest.mark.parametrize("lost", [[0], [3], [5], [1, 2], [3, 4, 5]])
+@pytest.mark.parametrize("intercepts", [[-1024] * 6, [-1024, -1060, -1031, -1049, -1090, -1024]])
+def test_a_slice_whose_intercept_was_lost_is_named_by_its_values(lost: list[int], intercepts: list[int], tmp_path: Path) -> None:
+    """Written anew with 0: what is stored is what it was."""
+    said = [0 if number in lost else intercept for number, intercept in enumerate(intercepts)]
+    with pytest.raises(MixedKinds, match=r"differ in RescaleIntercept .* values step as it does; apart: 1\.2\.3\.4\.\d"):
+        assemble(_hu(tmp_path, intercepts, said))
+
+
+@pytest.mark.parametrize("said", [{"RescaleSlope": 1}, {"RescaleIntercept": -1024}, {"RescaleSlope": 0, "RescaleIntercept": 0}])
+def test_what_a_scout_says_of_its_values_is_nothing_to_the_slices(said: dict[str, Any], tmp_path: Path) -> None:
+    """It is left out before anybody looks at it; whoever does look at it is told."""
+    scout = one_instance(np.ones((9, 5), "u2"), 9, Modality="CT", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], **said)
+    beside = save(scout, tmp_path / "scout.dcm")
+    assert assemble([*stack(tmp_path, _CT, _CT, _CT), beside]).voxels.shape == (3, 3, 4)
+    with pytest.raises(MissingAttribute, match="Rescale"):
+        decode(beside)

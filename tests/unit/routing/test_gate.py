@@ -171,6 +171,20 @@ def test_ct_that_is_not_in_hu_is_told_by_headers(
     assert why in _refused(heads, files)
 
 
+def test_a_scout_with_one_rescale_value_is_no_reason_against_its_series(tmp_path: Path) -> None:
+    """Neither in headers nor when images are read: it is left out there."""
+    files = _series(tmp_path, modality="CT", RescaleSlope="1", RescaleIntercept="-1024")
+    scout = dcmread(files[0])
+    scout.SOPInstanceUID += ".9"
+    scout.file_meta.MediaStorageSOPInstanceUID = scout.SOPInstanceUID
+    scout.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    del scout.RescaleIntercept
+    scout.save_as(tmp_path / "scout.dcm")
+    heads = replace(HEADS, accepts=replace(HEADS.accepts, modality=("CT",)), expects=Expects(part=BodyPart.HEAD))
+    files.append(tmp_path / "scout.dcm")
+    assert (answer(heads, _view(files)).fit, _refused(heads, files)) == (Fit.TAKES, "")
+
+
 @pytest.mark.parametrize(("thick", "fit"), [((3, 4, 5), Fit.TAKES), ((13, 14, 15), Fit.TAKES), ((3, 7, 11), Fit.OPEN)])
 def test_kinds_that_lie_in_blocks_are_told_by_headers(thick: Sequence[int], fit: Fit, tmp_path: Path) -> None:
     """Thicker slices over the base of a skull, behind which the others go on, and at an end; one here and there stays open, and is
