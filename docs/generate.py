@@ -90,8 +90,9 @@ def configuration() -> str:
         "others but sequences and binary ones, on which there are no conditions. Three keywords count what was received: ",
         "`NumberOfSeriesRelatedInstances`, `NumberOfStudyRelatedInstances`, `NumberOfStudyRelatedSeries`. Of enhanced multi-frame images, ",
         "PixelSpacing, SliceThickness, ImageOrientationPatient and echo times are taken from the functional groups, where all frames say ",
-        "the same. Of AnatomicRegionSequence, ContrastBolusAgentSequence, PerformedProtocolCodeSequence, ProcedureCodeSequence, ",
-        "RequestedProcedureCodeSequence, ScheduledProtocolCodeSequence and ViewCodeSequence there are the codes (`code`), one level deep; ",
+        "the same. Of AnatomicRegionSequence, ContrastBolusAgentSequence, DerivationCodeSequence, PerformedProtocolCodeSequence, ",
+        "ProcedureCodeSequence, RequestedProcedureCodeSequence, ScheduledProtocolCodeSequence and ViewCodeSequence there are the codes ",
+        "(`code`), one level deep; ",
         "what RequestAttributesSequence has of them counts as well, and its RequestedProcedureDescription and ",
         "ScheduledProcedureStepDescription where the data set says none.\n",
     ]

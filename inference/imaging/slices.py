@@ -56,3 +56,12 @@ def frame_data(slices: Sequence[Slice]) -> list[FrameData]:
         own, common = groups[uid]
         frames.append(FrameData(header=header, own=own[each.frame] if own else header, common=common if own else header, uid=uid))
     return frames
+
+
+def frames_in(header: Dataset) -> list[FrameData]:
+    """Each frame of an enhanced instance, whether it has a place or not; of any other the header, once."""
+    uid = tags.text(header, tags.SOP_INSTANCE_UID)
+    shared, per_frame = tags.items(header, tags.SHARED_GROUPS, uid), tags.items(header, tags.PER_FRAME_GROUPS, uid)
+    common = shared[0] if shared else Dataset()
+    frames = [FrameData(header=header, own=own, common=common, uid=uid) for own in per_frame]
+    return frames or [FrameData(header=header, own=header, common=header, uid=uid)]

@@ -93,6 +93,7 @@ def may_be_vr(text: bytes) -> bool:
 CODED_SEQUENCES: Final = {
     0x00081032: "ProcedureCodeSequence",
     0x00082218: "AnatomicRegionSequence",
+    0x00089215: "DerivationCodeSequence",
     0x00180012: "ContrastBolusAgentSequence",
     0x00321064: "RequestedProcedureCodeSequence",
     0x00400008: "ScheduledProtocolCodeSequence",

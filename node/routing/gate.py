@@ -37,7 +37,7 @@ from node.domain.route import Decision, Route, Tried
 from node.routing.decisions import SeriesView, holds_images
 from node.routing.layout import Layout, without_localizers
 from node.routing.over_time import Slices
-from node.routing.values import as_stored, computed, half_rescaled, intercepts
+from node.routing.values import as_stored, computed, energy_open, half_rescaled, intercepts
 
 _NAMED_VALUES = 3
 _SAID = tuple(sorted(SAID))
@@ -52,7 +52,17 @@ TELLING = frozenset(
         *("TriggerTime", "NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase", "TemporalPositionIdentifier"),
         *("AcquisitionContrast", "ScanningSequence", "EchoPlanarPulseSequence", "EchoTime", "EffectiveEchoTime", "RepetitionTime"),
         *("SequenceName", "PulseSequenceName", "FlipAngle", "AcquisitionNumber", "NominalInterval", "HeartRate", *TYPED),
-        *("InversionTime", "InversionTimes", "Units", "ConvolutionKernel", "KVP", "DiffusionBValue", "RescaleSlope", "RescaleType"),
+        *(
+            "InversionTime",
+            "InversionTimes",
+            "Units",
+            "DerivationCodeSequence",
+            "ConvolutionKernel",
+            "KVP",
+            "DiffusionBValue",
+            "RescaleSlope",
+            "RescaleType",
+        ),
         *("IssuerOfPatientID", "ContrastBolusAgent", "ContrastBolusAgentSequence", "RescaleIntercept", "BitsStored", "PixelRepresentation"),
         *SAID,
         *LOOKED_AT,
@@ -490,6 +500,8 @@ def _doubts(accepts: Accepts, expects: Expects, view: SeriesView) -> list[str]:
         doubts.append(f"the headers do not say how the images are weighted; whether they are {expects.contrast.value} the pixels decide")
     if expects.part is not None and as_stored(accepts, view):
         doubts.append("no image says how its values are rescaled; whether they are HU is seen in the pixels")
+    if energy_open(expects, view):
+        doubts.append("its images are of one energy; of which is looked at when they are read")
     if not accepts.modality or not (texts_of(view.header, "Modality") or view.members):
         doubts.append("Modality is not said")
     return doubts

@@ -20,7 +20,7 @@ from node.routing.layout import Layout, without_localizers
 
 _READ = (
     *("AcquisitionDate", "AcquisitionTime", "ContrastBolusAgent", "CorrectedImage", "DecayCorrection", "ImageType", "KVP", "PatientWeight"),
-    *("RescaleType", "SeriesDate", "SeriesTime", "SliceThickness", "SUVType", "Units"),
+    *("RescaleType", "SeriesDate", "SeriesDescription", "SeriesTime", "SliceThickness", "SUVType", "Units"),
 )
 _AGENTS = "ContrastBolusAgentSequence"
 

@@ -7,6 +7,7 @@ from inference.applications.port import Accepts
 from inference.imaging.alike import several_intercepts
 from inference.imaging.judge.computed import computed_by
 from inference.imaging.judge.expects import Expects
+from inference.imaging.judge.spectral import Spectral, refused, spectral_by
 from node.domain.instance import Header, first_number, texts_of
 from node.routing.decisions import SeriesView
 from node.routing.layout import without_localizers
@@ -18,10 +19,30 @@ def computed(expects: Expects, view: SeriesView) -> list[str]:
     """Why the images were computed from others, where the application expects a part of the body."""
     if expects.part is None:
         return []
-    keywords = "ImageType", "SeriesDescription", "RescaleType"
-    said = {tuple(tuple(texts_of(one, keyword)) for keyword in keywords) for one in without_localizers(view.members) or (view.header,)}
-    found = (computed_by(kinds, "\\".join(words), " ".join(units)) for kinds, words, units in sorted(said))
-    return [reason] if (reason := next(filter(None, found), "")) else []
+    found = (
+        computed_by(kinds, "\\".join(words), " ".join(units), [code.partition(":")[2] for code in codes])
+        for kinds, words, units, codes in _said(view)
+    )
+    reason = next(filter(None, found), "") or refused(_spectral(view), native=expects.native)
+    return [reason] if reason else []
+
+
+def energy_open(expects: Expects, view: SeriesView) -> bool:
+    """Whether images of CT are of one energy that stands in no element of what is kept of their headers."""
+    return expects.part is not None and any(one.one_energy and one.kev is None for one in _spectral(view))
+
+
+def _spectral(view: SeriesView) -> list[Spectral]:
+    if "CT" not in texts_of(view.header, "Modality"):
+        return []
+    return [spectral_by(kinds, "\\".join(words), " ".join(units)) for kinds, words, units, _ in _said(view)]
+
+
+def _said(view: SeriesView) -> list[tuple[tuple[str, ...], ...]]:
+    """ImageType, SeriesDescription, RescaleType and codes of derivation of the images, localizers left out, each once."""
+    keywords = "ImageType", "SeriesDescription", "RescaleType", "DerivationCodeSequence"
+    images = without_localizers(view.members) or (view.header,)
+    return sorted({tuple(tuple(texts_of(one, keyword)) for keyword in keywords) for one in images})
 
 
 def intercepts(images: Sequence[Header]) -> list[Hashable]:

@@ -27,6 +27,7 @@ from inference.imaging.judge.lungs import lung_doubts
 from inference.imaging.judge.pixels import drawn, negative, not_hounsfield, nothing_there
 from inference.imaging.judge.radiograph import chest_doubts
 from inference.imaging.judge.sizes import unusual
+from inference.imaging.judge.spectral import refused, spectral
 from inference.imaging.judge.stated import DESCRIBED, elsewhere, other_parts
 from inference.imaging.judge.weighting import MYELINATED_YEARS, weighting_doubts
 from inference.imaging.judge.words import codes_of, no_patient
@@ -82,6 +83,8 @@ class Judge:
         if part is not None and (reason := no_patient(self._headers)):
             raise NotAPatient(reason)
         if part is not None and (reason := computed(self._headers)):
+            raise ComputedImages(reason)
+        if part is not None and (reason := refused(spectral(self._headers), native=self._expects.native)):
             raise ComputedImages(reason)
         if self._expects.contrast is not None:
             _refuse_other_contrast(self._expects.contrast, self._headers)

@@ -21,6 +21,7 @@ from inference.codes import Code
 from inference.findings import Measurement, Segment
 from inference.imaging import tags
 from inference.imaging.judge.agent import CONTRAST_AGENT, CONTRAST_AGENT_CODES, not_native
+from inference.imaging.judge.spectral import spectral
 from inference.imaging.judge.words import codes_of
 from inference.imaging.measures.lengths import is_axial
 from inference.imaging.measures.measure import ALL_PADDING, Box, Concept, DescribedImages, Kind, SegmentedImages, Unmeasured, box_of
@@ -183,6 +184,8 @@ def _unfit(given: DescribedImages, volume: Volume) -> Translatable | None:
         return say("these images are no CT")
     if not is_axial(volume):
         return say("the slices are not axial")
+    if one_energy := next(filter(None, (one.of_one_energy() for one in spectral(given.headers))), None):
+        return one_energy
     agents = [tags.text(header, CONTRAST_AGENT) for header in given.headers]
     if not_native(agents, [code for header in given.headers for code in codes_of(header, CONTRAST_AGENT_CODES)]):
         return say("contrast medium was given")
@@ -218,7 +221,8 @@ KINDS = (
         method="Spots of one slice (edges and corners touch) from 130 HU and 1 mm² on: area times 1, 2, 3, 4 by the largest value from "
         "130, 200, 300, 400 HU on; a slice counts for its share of 3 mm. Slices below 2.5 mm are averaged to such of 2.5 to 3 mm before: "
         "by themselves they would score a third more.",
-        needs="axial CT in HU, no contrast medium (ContrastBolusAgent), KVP 120, SliceThickness and distance of the slices 3 mm or less; "
+        needs="axial CT in HU of a tube voltage (not computed for one energy, or with a material taken out), no contrast medium "
+        "(ContrastBolusAgent), KVP 120, SliceThickness and distance of the slices 3 mm or less; "
         "thinner than 2.5 mm: even steps without gaps, of which some make 2.5 to 3 mm",
     ),
 )

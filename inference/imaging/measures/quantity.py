@@ -17,6 +17,7 @@ from inference.errors import quoted
 from inference.imaging import tags
 from inference.imaging.alike import rescale_type
 from inference.imaging.groups import functional_groups, rescale_of
+from inference.imaging.judge.spectral import spectral
 from inference.imaging.measures.body_weight import suv_factor, suv_stated
 from inference.imaging.volume import SliceSource, Volume, Voxels
 from inference.translatable import Translatable, say
@@ -90,7 +91,8 @@ def quantity_stated(modality: str, headers: Sequence[Dataset]) -> Quantity | Unk
         others = sorted({kind for header in headers if (kind := str(rescale_type(_rescaled_to(header), "CT"))) != "HU"})
         if others:
             return Unknown(reason=say("the values of these images are {kind}, not HU", kind=", ".join(others)))
-        return HOUNSFIELD
+        against = next(filter(None, (one.against_measuring() for one in spectral(headers))), None)
+        return HOUNSFIELD if against is None else Unknown(reason=against)
     if modality == "MR":
         adc = headers and all("ADC" in tags.text(header, tags.IMAGE_TYPE).split("\\") for header in headers)
         return Undecided(by="the unit of an ADC map, by its values or its mapping to them,") if adc else SIGNAL

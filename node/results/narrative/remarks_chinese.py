@@ -144,6 +144,15 @@ REMARKS: Mapping[str, str] = {
     "the Agatston score": "钙化积分",
     "these images are no CT": "图像并非CT",
     "contrast medium was given": "使用了对比剂",
+    "a material was computed out of these images: their HU are not those that were measured": (
+        "图像经计算去除了某种物质，其HU值并非实测值"
+    ),
+    "these images are computed for one energy, which is not said: their HU are not those of a tube voltage": (
+        "图像为单能量图像，能量未标明，其HU值不同于常规管电压图像"
+    ),
+    "these images are computed for one energy, {kev} keV: their HU are not those of a tube voltage": (
+        "图像为{kev} keV单能量图像，其HU值不同于常规管电压图像"
+    ),
     "the tube voltage is {kv} kV, not 120 kV": "管电压为{kv} kV，而非120 kV",
     "slices are {thick} mm thick and {apart} mm apart, not 3 mm or less": "层厚{thick} mm、层间距{apart} mm，超过3 mm",
     "slices of {thick} mm, {apart} mm apart, cannot be put together to such of 2.5 to 3 mm": (

@@ -171,6 +171,37 @@ def test_ct_that_is_not_in_hu_is_told_by_headers(
     assert why in _refused(heads, files)
 
 
+@pytest.mark.parametrize(
+    ("said", "fit", "why"),
+    [
+        ({"SeriesDescription": "MonoE 40 keV"}, Fit.REFUSES, "computed for one energy, 40 keV"),
+        ({"SeriesDescription": "70keV"}, Fit.TAKES, ""),
+        ({"ImageType": "DERIVED\\PRIMARY\\AXIAL\\VMI"}, Fit.OPEN, ""),
+        ({"SeriesDescription": "Kopf VNC"}, Fit.REFUSES, "not native"),
+        ({"SeriesDescription": "Knochensubtraktion", "ImageType": "DERIVED\\SECONDARY"}, Fit.REFUSES, "computed from others"),
+        ({"derivation": "113078"}, Fit.REFUSES, "DerivationCodeSequence has 113078"),
+    ],
+)
+def test_ct_of_another_meaning_is_told_by_headers(said: Mapping[str, str], fit: Fit, why: str, tmp_path: Path) -> None:
+    """As it is when images are read; of an energy that stands in a sequence alone it is left open."""
+    files = _series(tmp_path, modality="CT")
+    for file in files:
+        one = dcmread(file)
+        for keyword, value in said.items():
+            if keyword == "derivation":
+                code = Dataset()
+                code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "DCM", "Maximum intensity projection"
+                one.DerivationCodeSequence = [code]
+            else:
+                setattr(one, keyword, value)
+        one.save_as(file)
+    heads = replace(HEADS, accepts=replace(HEADS.accepts, modality=("CT",)), expects=Expects(part=BodyPart.HEAD, native=True))
+    told = answer(heads, _view(files))
+    assert told.fit is fit
+    assert why in told.text
+    assert why in _refused(heads, files)
+
+
 def test_a_scout_with_one_rescale_value_is_no_reason_against_its_series(tmp_path: Path) -> None:
     """Neither in headers nor when images are read: it is left out there."""
     files = _series(tmp_path, modality="CT", RescaleSlope="1", RescaleIntercept="-1024")

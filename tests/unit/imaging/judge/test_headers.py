@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -171,6 +172,29 @@ def test_real_series_by_their_contrast(real: Callable[[str], list[Path]], series
             for said in ("sub-mm thorax", "Sub 1mm", "sub-0,6 mm", "hématome sub-dural", "SUB CLAVIAN", "Score de calcium", "sub-01_CT")
         ),
         *(("DERIVED\\SECONDARY\\AXIAL", said, False) for said in ("T1 SUB 2", "SUB 1-5", "DE Water", "MD Calcium(Water)")),
+        *(
+            ("DERIVED\\SECONDARY\\AXIAL", said, False)
+            for said in (
+                "Knochensubtraktion",
+                "CTA DSA 1.0",
+                "Bone subtracted",
+                "bone-removed CTA",
+                "soustraction",
+                "Iodine",
+                "Iod",
+                "DE Jod Ax 3.0mm",
+            )
+        ),
+        *(("DERIVED\\SECONDARY\\AXIAL", said, True) for said in ("Thorax Jod MPR", "CT iod. KM ax 1.0", "Knochen 1.0", "bone ax")),
+        ("DERIVED\\PRIMARY\\AXIAL\\MAT_MODIFIED", "", False),
+        ("DERIVED\\PRIMARY\\AXIAL\\VMI", "MonoE 40 keV", False),
+        ("DERIVED\\SECONDARY\\AXIAL", "VMI_190keV", False),
+        ("DERIVED\\SECONDARY\\AXIAL", "Mono+ 50keV Br40", False),
+        ("DERIVED\\PRIMARY\\AXIAL\\VMI", "", True),  # which energy is not said
+        ("ORIGINAL\\PRIMARY\\AXIAL", "Thorax 1.0 Br40 70keV", True),
+        ("ORIGINAL\\PRIMARY\\AXIAL", "DE 80keV/140keV", True),
+        ("ORIGINAL\\PRIMARY\\AXIAL", "Thorax 120 keV", True),
+        ("DERIVED\\PRIMARY\\AXIAL\\VMI", "120 keV", False),
         ("DERIVED\\PRIMARY\\AXIAL\\VMI", "Monoenergetic 70 keV", True),
         ("DERIVED\\PRIMARY\\AXIAL\\MAT_REMOVED", "VNC", True),
         ("ORIGINAL\\PRIMARY\\AXIAL", "Thorax iodine 1.0", True),
@@ -188,9 +212,36 @@ def test_projections_and_differences_are_declined(part: BodyPart, image_type: st
     if taken:
         assert judge.before() == ()
         return
-    with pytest.raises(ComputedImages, match="computed from others"):
+    with pytest.raises(ComputedImages, match=r"computed from others|computed for one energy"):
         judge.before()
     assert Judge(Expects(), volume, headers).before() == ()
+
+
+@pytest.mark.parametrize("said", [{"ImageType": ["DERIVED", "PRIMARY", "AXIAL", "MAT_REMOVED"]}, {"SeriesDescription": "Kopf VNC"}])
+def test_what_was_made_native_is_not_native(said: dict[str, Any]) -> None:
+    """Blood that was injected is computed out, and with it some of what was there: declined where images without contrast are asked for."""
+    volume = volume_of(pictured(brain()), (2.5,) * 3)
+    with pytest.raises(ComputedImages, match="not native"):
+        Judge(Expects(part=BodyPart.HEAD, native=True), volume, (header(**said),)).before()
+    assert Judge(Expects(part=BodyPart.HEAD), volume, (header(**said),)).before() == ()
+
+
+def test_energy_and_derivation_are_read_where_they_are_coded() -> None:
+    """In the sequences that are made for it, of classic images and of frames (PS3.3 C.8.15.3.12, C.7.6.1.1.3); of a CT alone."""
+    volume = volume_of(pictured(brain()), (2.5,) * 3)
+    energy, groups, code = Dataset(), Dataset(), Dataset()
+    energy.MonoenergeticEnergyEquivalent = 40.0
+    groups.MultienergyCTCharacteristicsSequence = [energy]
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "113062", "DCM", "Pixel by pixel subtraction"
+    for said in (
+        header(Modality="CT", MultienergyCTCharacteristicsSequence=[energy]),
+        header(Modality="CT", SharedFunctionalGroupsSequence=[groups], PerFrameFunctionalGroupsSequence=[Dataset(), Dataset()]),
+    ):
+        with pytest.raises(ComputedImages, match="computed for one energy, 40 keV"):
+            Judge(Expects(part=BodyPart.HEAD), volume, (said,)).before()
+    with pytest.raises(ComputedImages, match="DerivationCodeSequence has 113062"):
+        Judge(Expects(part=BodyPart.HEAD), volume, (header(DerivationCodeSequence=[code]),)).before()
+    assert Judge(Expects(part=BodyPart.HEAD), volume, (header(Modality="MR", SeriesDescription="MONO 40 keV"),)).before() == ()
 
 
 @pytest.mark.parametrize("unit", ["MGML", "%EDW", "Z_EFF", "PCT", "ED", "EDW", "HU", "US", ""])

@@ -169,6 +169,14 @@ def test_noise_has_the_score_of_scikit_images_regions() -> None:
         ({"SliceThickness": None}, "SliceThickness is absent"),
         ({"KVP": "100"}, "the tube voltage is 100 kV, not 120 kV"),
         ({"KVP": None}, "KVP is absent"),
+        (
+            {"ImageType": ["DERIVED", "PRIMARY", "AXIAL", "VMI"], "SeriesDescription": "70 keV"},
+            "these images are computed for one energy, 70 keV: their HU are not those of a tube voltage",
+        ),
+        (
+            {"ImageType": ["DERIVED", "PRIMARY", "AXIAL", "MAT_REMOVED"]},
+            "a material was computed out of these images: their HU are not those that were measured",
+        ),
         ({"RescaleType": "MGML"}, "the values of these images are MGML, not HU"),
     ],
 )

@@ -78,6 +78,26 @@ def test_shares_are_those_of_simpleitks_threshold(limit: float) -> None:
     assert above.name.meaning == f"Share of volume above {limit:g} HU"
 
 
+@pytest.mark.parametrize(
+    ("described", "told"),
+    [
+        ("Thorax 1.0 Br40 70keV", ""),
+        ("MonoE 40 keV", "these images are computed for one energy, 40 keV: their HU are not those of a tube voltage"),
+        ("Monoenergetic", "these images are computed for one energy, which is not said: their HU are not those of a tube voltage"),
+        ("Abdomen VNC", "a material was computed out of these images: their HU are not those that were measured"),
+    ],
+)
+def test_no_threshold_is_one_on_values_of_another_energy(described: str, told: str) -> None:
+    """-950 HU in a lung, 130 HU of a plaque: what they divide lies elsewhere at 40 keV, and where iodine was computed out."""
+    image, mask = organ()
+    given = [header(Modality="CT", ImageType=["DERIVED", "PRIMARY", "AXIAL"], SeriesDescription=described)]
+    measure = ShareBelow(segments=("organ",), limit=100.0)
+    if told:
+        assert refusal(measure, image, segment("organ", mask), headers=given).endswith(f"because {told}.")
+    else:
+        assert results(measure, image, segment("organ", mask), headers=given)
+
+
 def test_slices_that_lie_farther_apart_count_for_more() -> None:
     """Slices at 0, 2 and 8 mm of one voxel each, of 0, 100 and 200 HU, stand for 2, 4 and 6 mm: by hand."""
     image = volume(np.repeat(np.array([0, 100, 200], np.int16), 4).reshape(3, 2, 2), (4.0, 1.0, 1.0))
