@@ -6,7 +6,7 @@ What manifests ask (`Accepts`, `Expects`) is asked by the functions that ask it 
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -23,7 +23,6 @@ from inference.applications.accept import (
 )
 from inference.applications.port import Accepts, Application, Clock, Takes
 from inference.errors import HilumError
-from inference.imaging.alike import IN_BLOCKS, in_blocks, kind_of_image, kinds_of_numbers, rescale_type
 from inference.imaging.assemble import MOSAICS
 from inference.imaging.judge.agent import not_native
 from inference.imaging.judge.contrast import TYPED, Weighting, against
@@ -37,12 +36,10 @@ from node.domain.route import Decision, Route, Tried
 from node.routing.decisions import SeriesView, holds_images
 from node.routing.layout import Layout, without_localizers
 from node.routing.over_time import Slices
-from node.routing.values import as_stored, computed, energy_open, half_rescaled, intercepts
+from node.routing.values import computed, half_rescaled, unlike, unsaid
 
 _NAMED_VALUES = 3
 _SAID = tuple(sorted(SAID))
-_OF_A_KIND = ("Modality", "Units", "PhotometricInterpretation", "ConvolutionKernel")
-_NUMBERS_OF_A_KIND = ("EchoTime", "InversionTime", "DiffusionBValue", "SliceThickness", "KVP")
 
 TELLING = frozenset(
     {
@@ -175,7 +172,7 @@ def answer(application: Application, view: SeriesView, *, counted: bool = True) 
     open_ = [
         *((layout.open,) if layout.open else ()),
         *_several_patients(view),
-        *_unlike(accepts, view, layout),
+        *unlike(accepts, view, layout),
         *_doubts(accepts, expects, view),
     ]
     return GateAnswer(fit=Fit.OPEN if open_ else Fit.TAKES, reasons=tuple(open_))
@@ -459,30 +456,6 @@ def _several_patients(view: SeriesView) -> list[str]:
     return [f"its images name {patients} patients"] if patients > 1 else []
 
 
-def _unlike(accepts: Accepts, view: SeriesView, layout: Layout) -> list[str]:
-    """Slices may be of several kinds in blocks, and not to and fro (`inference.imaging.alike`): where headers tell their order, they tell
-    that, too."""
-    if not accepts.takes.of_slices:
-        return []
-    images = without_localizers(view.members)
-    if layout.order and len(layout.order) == len(images):
-        images = [images[place] for place in layout.order]
-    kinds: dict[str, list[Hashable]] = {keyword: [one.get(keyword, ()) for one in images] for keyword in _OF_A_KIND}
-    kinds["ImageType"] = [kind_of_image(texts_of(one, "ImageType")) for one in images]
-    kinds["RescaleType"] = [rescale_type(" ".join(texts_of(one, "RescaleType")), " ".join(texts_of(one, "Modality"))) for one in images]
-    for keyword in _NUMBERS_OF_A_KIND:
-        stated = [first_number(one, keyword) for one in images]
-        kinds[keyword] = [*kinds_of_numbers(keyword, stated)]
-        if keyword == "DiffusionBValue" and any(stated) and None in stated:
-            kinds[keyword].append("in private attributes, if anywhere")
-    kinds["RescaleIntercept"] = intercepts(images)
-    said = {keyword: [kind for kind in found if kind is not None] for keyword, found in kinds.items()}
-    told = {keyword for keyword in IN_BLOCKS if layout.order and in_blocks(said[keyword])}
-    differ = [keyword for keyword, found in said.items() if len(set(found)) > 1 and keyword not in told]
-    differ += ["RescaleSlope"] if len({bool(one.get("RescaleSlope")) for one in images}) > 1 else []
-    return [f"its images differ in {', '.join(differ)}: whether they are of one kind is looked at when they are read"] if differ else []
-
-
 def _doubts(accepts: Accepts, expects: Expects, view: SeriesView) -> list[str]:
     doubts = [f"{expects.measured} is measured in the pixels"] if expects.measured else []
     if expects.shown and expects.part is not None:
@@ -498,10 +471,7 @@ def _doubts(accepts: Accepts, expects: Expects, view: SeriesView) -> list[str]:
     silent = all(_weighting(one).silent for one in view.members or (view.header,))
     if expects.contrast is Contrast.FLAIR and silent:
         doubts.append(f"the headers do not say how the images are weighted; whether they are {expects.contrast.value} the pixels decide")
-    if expects.part is not None and as_stored(accepts, view):
-        doubts.append("no image says how its values are rescaled; whether they are HU is seen in the pixels")
-    if energy_open(expects, view):
-        doubts.append("its images are of one energy; of which is looked at when they are read")
+    doubts += unsaid(accepts, expects, view)
     if not accepts.modality or not (texts_of(view.header, "Modality") or view.members):
         doubts.append("Modality is not said")
     return doubts
