@@ -6,8 +6,11 @@ READY := $(VENV)/.ready
 
 .PHONY: setup check types fast costly test every longest bench recipes crash fuzz soak demo docs dist deb clean
 
-# libraries' own tests, what is there as a library of C too (mypy), and parts that nobody here imports: a fourth of what there is to compile
-SELDOM_IMPORTED := /(tests|testing|mypyc?|_inductor|lexers|transformers|quantization|physics|backend|snowballstemmer|imageio|torchgen)/
+# libraries' own tests, what is there as a library of C too (mypy), and parts that nobody here imports, or one process of a run: a third of
+# what there is to compile
+SELDOM_IMPORTED := /(tests|testing|benchmarks|mypyc?|_inductor|_vendor|lexers|transformers|quantization|physics|backend|snowballstemmer)/
+SELDOM_IMPORTED := $(SELDOM_IMPORTED)|/(imageio|torchgen|fontTools|setuptools|distutils|sqlalchemy/orm|reportlab/(graphics|platypus))/
+SELDOM_IMPORTED := $(SELDOM_IMPORTED)|/(async_api|schemas|combinatorics|semconv|werkzeug|rich_rst)/
 
 setup: $(READY)
 
