@@ -12,20 +12,33 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from inference.applications.catalog import built_in
+
 LONGEST_S = 30.0
 """How long all of them may take to be imported."""
+
+_KNOWN: dict[str, int] = {}
+"""Numbers of hilum's own applications that were said: they are asked for at every look at an edited route."""
 
 
 def stated_numbers(folders: Sequence[Path], names: Collection[str]) -> dict[str, int]:
     """The numbers, in Series Numbers, that the manifests of applications state; 0 for one that states none or cannot be loaded.
 
-    Where one of them hangs or ends its process nothing is known of any: whoever runs it says what is wrong with it.
+    Where one of them hangs or ends its process nothing is known of any: whoever runs it says what is wrong with it. What hilum's own
+    applications state is asked once.
     """
-    numbers = _answered({"folders": [str(folder) for folder in folders], "names": sorted(names)})
+    own = built_in(names, folders)
+    known = {name: _KNOWN[name] for name in own & set(_KNOWN)}
+    if not (asked := sorted(set(names) - set(known))):
+        return known
+    numbers = _answered({"folders": [str(folder) for folder in folders], "names": asked})
     try:
-        return {name: int(numbers[name]) for name in names}
+        said = {name: int(numbers[name]) for name in asked}
     except (ValueError, KeyError, TypeError):
         return dict.fromkeys(names, 0)
+    # 0 may be said of one that could not be loaded today
+    _KNOWN.update({name: said[name] for name in own & set(said) if said[name]})
+    return known | said
 
 
 def unfit_parts(folders: Sequence[Path], parts: Mapping[str, str]) -> list[str]:

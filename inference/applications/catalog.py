@@ -9,7 +9,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -114,6 +114,12 @@ def state(name: str, folders: Sequence[Path] = ()) -> object:
         if container.is_file():
             return container, container.stat().st_mtime_ns
     return None
+
+
+def built_in(names: Collection[str], folders: Sequence[Path] = ()) -> frozenset[str]:
+    """Which of these are hilum's own applications, and there once: they stay as they are while a process runs."""
+    there = [(found.name, Path(found.where).parent == _BUILT_IN) for found in _all(folders) if found.name in names]
+    return frozenset(name for name, own in there if own and sum(other == name for other, _ in there) == 1)
 
 
 def _all(folders: Sequence[Path]) -> Iterator[_Found]:

@@ -1,5 +1,6 @@
 """Two applications with one number in Series Numbers keep a node from starting, and `hilum config check` from saying that all is well."""
 
+import sys
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -116,3 +117,14 @@ def test_one_application_alone_is_not_asked_for_its_number(folder: Path, run: st
     (folder / "hilum.yaml").write_text(_CONFIG.replace("[mr-brain, theirs, without]", run))
     demand_own_series_numbers(load(folder / "hilum.yaml"))
     assert (folder / "asked").exists() == asked
+
+
+def test_hilums_own_applications_are_asked_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever edits a route waits for no interpreter; one of the same name that is somebody else's is asked, and is not taken for it."""
+    config = _CONFIG.replace("[mr-brain, theirs, without]", "[mr-brain, ct-lung]")
+    (folder / "hilum.yaml").write_text(config)
+    demand_own_series_numbers(load(folder / "hilum.yaml"))
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert asking.stated_numbers((), ["mr-brain", "ct-lung"]) == {"mr-brain": 1, "ct-lung": 3}
+    (folder / "applications" / "theirs").rename(folder / "applications" / "mr_brain")
+    assert asking.stated_numbers([folder / "applications"], ["mr-brain"]) == {"mr-brain": 0}
