@@ -200,6 +200,9 @@ def with_earlier(findings: Findings, part: str, version: str, model_digest: str,
 
 def _concepts(findings: Findings, part: str) -> list[Concept | None]:
     """What each measurement is of; None for what is compared with nothing, and for what is said twice."""
+    if findings.deformation is not None:
+        # the bending of another pair of visits
+        return [None] * len(findings.measurements)
     # the number of a lesion is another one in the next study; an empty mask is nothing that was measured
     # nor is what another camera, with another field, made of a structure
     whole = (

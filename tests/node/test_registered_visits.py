@@ -79,6 +79,16 @@ def item_of(sequence: list[Dataset], of_frame: str, attribute: str) -> Dataset:
     return item
 
 
+def numbers(item: Dataset) -> dict[str, float]:
+    """Every number of a report by the code of its concept, wherever it stands."""
+    found = {}
+    for one in item.get("ContentSequence", ()):
+        found.update(numbers(one))
+        if one.ValueType == "NUM":
+            found[str(one.ConceptNameCodeSequence[0].CodeValue)] = float(one.MeasuredValueSequence[0].NumericValue)
+    return found
+
+
 def bent_mm(registration: Dataset, places: NDArray[np.float64]) -> tuple[float, float]:
     """Mean distance from where a place belongs to where the object takes it, by another program: with and without its grid."""
     item = item_of(registration.DeformableRegistrationSequence, frame("HEAD", "prior"), "SourceFrameOfReferenceUID")
@@ -116,6 +126,12 @@ def test_visits_that_come_over_the_network_are_registered_on_the_later_study(tmp
     registrations = {str(one.PatientID): (path, one) for path, one in paths.items() if one.Modality == "REG"}
     assert {who: one.StudyInstanceUID for who, (_, one) in registrations.items()} == {who: study(who, "current") for who in visits}
     assert [dciodvfy(path) for path, _ in registrations.values()] == [[], []]
+    ((path, report),) = [(path, one) for path, one in paths.items() if one.Modality == "SR"]
+    assert dciodvfy(path) == []
+    told = numbers(report)
+    assert 3.5 < told["BENT-MOST"] < 6.5
+    assert told["BENT-P95"] < told["BENT-MOST"]
+    assert told["CORR-BENT"] > told["CORR-RIGID"]
 
     places = in_head(pair.reference)
     places = places[np.abs(places[:, 2]) < _SHOWN_MM]

@@ -3,10 +3,11 @@
 import numpy as np
 
 from inference import codes
-from inference.applications.port import Accepts, Application, DeformationOutput, DerivedOutput, Infer, Takes
+from inference.applications.port import Accepts, Application, DeformationOutput, DerivedOutput, Infer, MeasurementOutput, Takes
 from inference.engines.extras import demand
 from inference.findings import Deformation, DerivedImage, Findings
 from inference.imaging.judge.expects import Expects
+from inference.imaging.registration.bending import CONCEPTS, measurements
 from inference.imaging.registration.motion import TO_BEND, extent, refuse_unlike, said_of
 from inference.imaging.subject import VolumeSet
 from inference.translatable import Translatable, say
@@ -19,7 +20,7 @@ FAR_BENT_MM = 8.0
 def analyse(pair: VolumeSet, infer: Infer) -> Findings:
     """Lay the prior on the current volume, bend it to fit, and resample it there.
 
-    Nothing is measured of the bending, and no change is called one: what grew between the visits was bent back by it.
+    Measured is how far the bending goes, and no change is called one: what grew between the visits was bent back by it.
 
     Raises
     ------
@@ -35,13 +36,18 @@ def analyse(pair: VolumeSet, infer: Infer) -> Findings:
     demand("mr-deform", "SimpleITK")
     current, prior = pair.reference, pair["prior"]
     # SimpleITK takes a tenth of a second to import, and manifests are read by commands that run nothing
+    import SimpleITK as sitk
+
     from inference.imaging.registration.demons import deform, resample_bent
+    from inference.imaging.registration.grids import body_in, image_of
     from inference.imaging.registration.rigid import align
 
     aligned = align(current, prior)
     refuse_unlike(aligned.likeness, f"prior series {prior.series_instance_uid}", f"series {current.series_instance_uid}", TO_BEND)
     deformation = deform(current, prior, aligned.matrix)
+    body = sitk.GetArrayViewFromImage(body_in(image_of(current), 0.0)) > 0
     return Findings(
+        measurements=tuple(measurements(deformation, current, prior, body)),
         deformation=deformation,
         derived=(
             DerivedImage(
@@ -63,6 +69,12 @@ def _remarks(deformation: Deformation) -> tuple[Translatable, ...]:
             most=f"{most_mm:.1f}",
         )
     ]
+    remarks.append(
+        say(
+            "Heads that were moved and not bent come out bent by 0.8 mm in 95 % of the places, and by 2.5 mm at most: less than that tells "
+            "of no change. New lesions were not looked for."
+        )
+    )
     if most_mm > FAR_BENT_MM:
         remarks.append(say("The prior was bent far: check by eye what differs there."))
     return tuple(remarks)
@@ -70,14 +82,18 @@ def _remarks(deformation: Deformation) -> tuple[Translatable, ...]:
 
 APPLICATION = Application(
     name="mr-deform",
-    version="1.0.0",
+    version="1.1.0",
     title="Deformable registration of the prior MR",
     noun="MR follow-up",
     series=14,
     # below eight slices or 30 mm nothing holds a volume across the slices
     accepts=Accepts(modality=("MR",), takes=Takes.PAIR, min_slices=8, max_spacing_mm=8.0, min_extent_mm=30, remark_spacing_mm=4.0),
     models=(),
-    outputs=(DeformationOutput(), DerivedOutput(label=LABEL, derivation=codes.SPATIAL_RESAMPLING)),
+    outputs=(
+        DeformationOutput(),
+        DerivedOutput(label=LABEL, derivation=codes.SPATIAL_RESAMPLING),
+        *(MeasurementOutput(name=name, unit=unit) for name, unit in CONCEPTS.items()),
+    ),
     analyse=analyse,
     expects=Expects(),  # any part of the body, a test object too: what does not fit is told by its likeness
     family=codes.MULTI_SCALE_FILTERING,

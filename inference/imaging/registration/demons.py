@@ -7,6 +7,7 @@ moved prior, the folding) is computed from that grid.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
@@ -55,7 +56,7 @@ def deform(fixed: Volume, moving: Volume, matrix: Affine) -> Deformation:
         However it is smoothed, it folds space in more than `MOST_FOLDED` of the cells.
     """
     with one_thread():
-        field = _field(image_of(fixed), image_of(moving), matrix)
+        field = _field(lay(image_of(fixed), image_of(moving), matrix))
     return _served(field, matrix)
 
 
@@ -87,8 +88,29 @@ def _splines(voxels: NDArray[np.generic]) -> NDArray[np.float32]:
     return filtered
 
 
-def _field(fixed: sitk.Image, moving: sitk.Image, matrix: Affine) -> sitk.Image:
-    """Offsets in mm, (3) a voxel, on a grid along the patient's axes that holds the fixed volume; they fade out beyond the shared body."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Laid:
+    """Two volumes of one contrast on one grid along the patient's axes, which holds the fixed one.
+
+    Attributes
+    ----------
+    greys
+        Fixed and moving, 0 to 1, of one histogram, black outside the body that both show.
+    soft
+        1 in that body and 0 beyond, with a soft outline.
+    """
+
+    greys: tuple[sitk.Image, sitk.Image]
+    soft: sitk.Image
+
+
+def lay(fixed: sitk.Image, moving: sitk.Image, matrix: Affine) -> Laid:
+    """Bring both volumes to the grid on which a field is found, the moving one by its rigid motion.
+
+    Raises
+    ------
+    NothingToRegister
+    """
     grid = _grid(fixed)
     back = np.linalg.inv(matrix)
     motion = sitk.AffineTransform(3)
@@ -103,17 +125,21 @@ def _field(fixed: sitk.Image, moving: sitk.Image, matrix: Affine) -> sitk.Image:
     soft = sitk.SmoothingRecursiveGaussian(sitk.Cast(either, sitk.sitkFloat32), _SOFT_MM)
     greys = [_grey(image, sitk.And(body, shared)) for (image, _), body in zip(pair, bodies, strict=True)]
     greys[1] = sitk.Cast(sitk.HistogramMatching(greys[1], greys[0], _BINS, _MATCHES, True), sitk.sitkFloat32)
-    greys = [grey * soft for grey in greys]
+    return Laid(greys=(greys[0] * soft, greys[1] * soft), soft=soft)
+
+
+def _field(laid: Laid) -> sitk.Image:
+    """Offsets in mm, (3) a voxel; they fade out beyond the shared body."""
     field: sitk.Image | None = None
     for multiple, steps in _LEVELS:
-        level = [_coarser(grey, multiple) for grey in greys]
+        level = [_coarser(grey, multiple) for grey in laid.greys]
         if field is None:
             field = sitk.Image(level[0].GetSize(), sitk.sitkVectorFloat64, 3)
             field.CopyInformation(level[0])
         else:
             field = sitk.Resample(field, level[0], sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkVectorFloat64)
         field = _demons(steps).Execute(*level, field)
-    fading = np.clip(2 * sitk.GetArrayViewFromImage(soft), 0, 1)[..., None]
+    fading = np.clip(2 * sitk.GetArrayViewFromImage(laid.soft), 0, 1)[..., None]
     faded = sitk.GetImageFromArray(sitk.GetArrayViewFromImage(field) * fading, isVector=True)
     faded.CopyInformation(field)
     return faded

@@ -75,14 +75,14 @@ def even(image: sitk.Image, spacing_mm: float) -> sitk.Image:
     return sitk.Resample(smooth, size, sitk.Transform(), sitk.sitkLinear, origin, spacing, image.GetDirection(), least)
 
 
-def body_in(image: sitk.Image) -> sitk.Image:
+def body_in(image: sitk.Image, margin_mm: float = _MARGIN_MM) -> sitk.Image:
     """1 in what is not air, with its hollows, and a margin around."""
     threshold = sitk.OtsuThresholdImageFilter()
     threshold.Execute(image)
     least = float(sitk.GetArrayViewFromImage(image).min())
     body = image > (least + threshold.GetThreshold()) / 2
     body = sitk.BinaryFillhole(sitk.RelabelComponent(sitk.ConnectedComponent(body), sortByObjectSize=True) == 1)
-    return sitk.BinaryDilate(body, [max(1, round(_MARGIN_MM / step)) for step in image.GetSpacing()])
+    return sitk.BinaryDilate(body, [max(1, round(margin_mm / step)) for step in image.GetSpacing()]) if margin_mm else body
 
 
 def centroid(body: sitk.Image) -> NDArray[np.float64]:

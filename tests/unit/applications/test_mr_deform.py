@@ -11,6 +11,7 @@ from inference.applications.catalog import load
 from inference.applications.declared import check_outputs
 from inference.applications.mr_deform.application import LABEL, analyse
 from inference.findings import Deformation, Findings
+from inference.imaging.registration import bending
 from inference.imaging.registration.demons import deform, resample_bent
 from inference.imaging.registration.errors import NothingToRegister, NotTheSame
 from inference.imaging.registration.field import MOST_FOLDED, folded, places_in_prior
@@ -94,16 +95,59 @@ def test_a_made_warp_is_halved_against_the_rigid_motion_and_nothing_folds(bent: 
 def test_what_is_found_is_what_the_manifest_declares(bent: VolumeSet, findings: Findings) -> None:
     """The prior's images lie on the current grid, nearer to the current ones than without bending; the reader is told of it."""
     check_outputs(load("mr-deform"), findings, bent)
-    (image,) = findings.derived
-    assert (image.label, image.of_prior, image.voxels.shape) == (LABEL, True, SHAPE)
+    (derived,) = findings.derived
+    assert (derived.label, derived.of_prior, derived.voxels.shape) == (LABEL, True, SHAPE)
     assert "bent to fit the current images" in findings.remarks[0]
     assert "Read the original prior images" in findings.remarks[0]
+    assert "New lesions were not looked for" in findings.remarks[1]
+    told = {one.name: one for one in findings.measurements}
+    assert [*told] == [*bending.CONCEPTS]
+    # the hill of 5 mm, whose middle lies at 5 mm
+    (image,) = told[bending.BENT_MOST].images
+    assert abs(bent.reference.affine[2, 3] + 4 * image - 5) < 12
+    assert 3.5 < told[bending.BENT_MOST].value < 6.5
+    assert told[bending.LIKE_BENT].value > told[bending.LIKE_RIGID].value
     places = in_head(bent.reference)
     there = tuple(np.rint(bent.reference.to_indices(places)).astype(int).T)
     unbent = bent["prior"].to_indices(places_in_prior(stiff(deformation_of(findings)), places)).T
     before = ndimage.map_coordinates(bent["prior"].voxels.astype(np.float32), unbent, order=3)
     current = bent.reference.voxels[there] / 1.2
-    assert np.abs(image.voxels[there] - current).mean() < 0.6 * np.abs(before - current).mean()
+    assert np.abs(derived.voxels[there] - current).mean() < 0.6 * np.abs(before - current).mean()
+
+
+def test_how_far_the_prior_was_bent_is_counted_node_by_node() -> None:
+    """Of 1,000 voxels of a body, each of which is a node, 100 are bent by 3 mm and 4 mm, which is 5 mm, one of them by 6, the others by 1;
+    what lies outside is bent far, and does not count. The one lies on slice 13, which its number names; none of the others names any."""
+    now = head(3)
+    body = np.zeros(SHAPE, dtype=np.bool_)
+    body[10:20, 30:40, 30:40] = True
+    offsets = np.full((*SHAPE, 3), 20.0, np.float32)
+    offsets[body] = (1, 0, 0)
+    offsets[15, 30:40, 30:40] = (3, 0, 4)
+    offsets[13, 31, 32], offsets[15, 30, 30] = (0, 6, 0), (0, 1, 0)
+    found = Deformation(matrix=np.eye(4), offsets=offsets, affine=now.affine)
+    told = {one.name: one for one in bending.measurements(found, now, now, body)}
+    assert told[bending.BENT_OFTEN].value == pytest.approx(5)
+    assert told[bending.BENT_MOST].value == pytest.approx(6)
+    assert told[bending.BENT_MOST].images == (13,)
+    assert told[bending.BENT_SHARE].value == pytest.approx(10)
+    assert {one.images for name, one in told.items() if name != bending.BENT_MOST} == {()}
+    assert {name: one.unit for name, one in told.items()} == bending.CONCEPTS
+
+
+def test_a_bending_that_fits_makes_the_two_alike() -> None:
+    """The prior is the current head a voxel further to the left: offsets of one voxel lay one on the other. Where no node of the body is
+    on the images of both, nothing is measured."""
+    now = head(3)
+    prior = replace(now, voxels=np.roll(now.voxels, 1, axis=2))
+    offsets = np.zeros((*SHAPE, 3), np.float32)
+    offsets[..., 0] = now.spacing_mm[2]
+    found = Deformation(matrix=np.eye(4), offsets=offsets, affine=now.affine)
+    told = {one.name: one.value for one in bending.measurements(found, now, prior, now.voxels > 100)}
+    assert told[bending.LIKE_RIGID] < 0.99
+    assert told[bending.LIKE_BENT] == pytest.approx(1)
+    assert told[bending.FOLDED_SHARE] == 0
+    assert not [*bending.measurements(replace(found, offsets=offsets + 900), now, prior, now.voxels > 100)]
 
 
 def test_equal_runs_give_equal_bytes(bent: VolumeSet, findings: Findings) -> None:

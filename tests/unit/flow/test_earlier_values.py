@@ -11,7 +11,7 @@ import pytest
 from pydicom import dcmread
 
 from inference import codes, findings_file
-from inference.findings import Earlier, Findings, Measurement, Segment
+from inference.findings import Deformation, Earlier, Findings, Measurement, Segment
 from inference.imaging.write_series import write_series
 from node.dicom.uid import derive_uid
 from node.domain.errors import JournalError
@@ -164,6 +164,14 @@ def test_a_bound_a_lesion_and_what_nobody_can_tell_apart_are_compared_with_nothi
     assert _result(_of(today, mask=np.zeros((1, 1, 1), dtype=np.bool_))).measured == ()
     assert _earlier(today, _result(_findings(1450.0)), _result(_findings(1460.0))) is None
     assert _earlier(today, _result(_findings(1450.0)), _result(_findings(1460.0), study="1.0")) is not None
+
+
+def test_how_far_a_prior_was_bent_is_compared_with_no_other_bending() -> None:
+    """It is a number of two visits: that of the last two is no earlier value of it, and is not kept for the next."""
+    still = Deformation(matrix=np.eye(4), offsets=np.zeros((2, 2, 2, 3), np.float32), affine=np.eye(4))
+    today = replace(_findings(1.5, name=codes.DIAMETER, unit=codes.MILLIMETRE), deformation=still)
+    assert _result(today).measured == ()
+    assert _earlier(today, _result(replace(today, deformation=None))) is None
 
 
 def test_of_two_models_results_on_the_same_images_todays_model_is_compared() -> None:
