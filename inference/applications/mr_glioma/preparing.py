@@ -18,9 +18,9 @@ from inference.applications.mr_glioma.network import CONTRASTS
 from inference.applications.port import Infer
 from inference.errors import InputError
 from inference.imaging.components import fill_holes, largest_component
-from inference.imaging.resample import Grid
+from inference.imaging.resample import Grid, Interpolation, resample
 from inference.imaging.subject import VolumeSet
-from inference.imaging.volume import Volume
+from inference.imaging.volume import Affine, Volume
 from inference.stages import RESAMPLE, stage
 
 VOXEL_MM = 1.0
@@ -32,6 +32,8 @@ _MOST_WITHOUT = 1
 """Contrasts that may be dark in a voxel of a brain that was cut out."""
 
 _LINEAR, _CUBIC = 1, 3
+_APART = 1e-3
+"""Of a voxel, by which two lie apart at most that are one."""
 
 Mask = NDArray[np.bool_]
 
@@ -74,11 +76,22 @@ def _on(grid: Grid, volume: Volume) -> NDArray[np.float32]:
     from scipy import ndimage
 
     within = np.linalg.inv(volume.affine) @ grid.affine
+    if _voxel_on_voxel(within, grid):
+        # splines go through the voxels themselves
+        here = resample(volume.voxels, Grid.of(volume), grid, by=Interpolation.NEAREST).astype(np.float32)
+        return np.maximum(here, 0, out=here)
     placed = partial(ndimage.affine_transform, volume.voxels.astype(np.float32), within[:3, :3], within[:3, 3], output_shape=grid.shape)
     values: NDArray[np.float32] = placed(order=_CUBIC)
     # splines swing beyond edges, also into nothing
     values[placed(order=_LINEAR) <= 0] = 0
     return np.maximum(values, 0, out=values)
+
+
+def _voxel_on_voxel(within: Affine, grid: Grid) -> bool:
+    """Whether each voxel of a grid is one of the images, or lies beyond them; `within` gives its place in their voxels."""
+    whole = np.rint(within)
+    apart = float((np.abs(within - whole)[:3] @ (*grid.shape, 1)).max())
+    return apart < _APART and bool((np.abs(whole[:3, :3]).sum(axis=0) == 1).all())
 
 
 def brain_in(contrasts: Mapping[str, NDArray[Any]], grid: Grid, volumes: VolumeSet, infer: Infer) -> Mask:

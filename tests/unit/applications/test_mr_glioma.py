@@ -18,7 +18,7 @@ from inference.applications.mr_brain.extraction import BOUNDING_BOX, BRAIN
 from inference.applications.mr_glioma import APPLICATION
 from inference.applications.mr_glioma.application import ENHANCING_LESION
 from inference.applications.mr_glioma.network import CONTRASTS, INPUT, to_onnx
-from inference.applications.mr_glioma.preparing import NoBrainInContrasts, grid_of
+from inference.applications.mr_glioma.preparing import NoBrainInContrasts, contrasts_on, grid_of
 from inference.applications.mr_glioma.reading import MODELS, TILES, Direction, TumourPart, model_of, read_tumour, together
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import WrongWeights
@@ -346,20 +346,38 @@ def test_the_grid_lies_along_the_patient() -> None:
     np.testing.assert_allclose(grid.affine @ (*((length - 1) / 2 for length in grid.shape), 1), turned @ (9.5, 49.5, 49.5, 1))
 
 
+def test_contrasts_on_other_voxels_are_interpolated() -> None:
+    """On their own voxels, however they are turned, contrasts keep their values; halfway between two, a ramp has the mean of both; what is
+    beyond the images, and dark in all directions, is 0."""
+    z, y, x = np.mgrid[:12, :14, :16]
+    ramp = np.where(x < 12, 10 * x + 3 * y + 5 * z, 0).astype(np.int16)
+    (first, second, third), flips = ORIENTATIONS[7]
+    volumes = volumes_of(dict.fromkeys(CONTRASTS, ramp), (first, second, third), flips)
+    own = grid_of(volumes)
+    np.testing.assert_array_equal(contrasts_on(own, volumes)["T1"], ramp)
+    between = own.affine.copy()
+    between[0, 3] += 0.5
+    moved = contrasts_on(replace(own, affine=between), volumes)["T1"]
+    np.testing.assert_allclose(moved[4:8, 4:10, 4:8], (ramp[4:8, 4:10, 4:8] + ramp[4:8, 4:10, 5:9]) / 2, atol=0.5)
+    assert (moved[..., 12:] == 0).all()
+    assert (contrasts_on(replace(own, shape=(12, 14, 20)), volumes)["T1"][..., 16:] == 0).all()
+
+
 # ---- the brain
 
 
 def in_a_head(contrasts: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """The brain in a shell of scalp, in air that is not quite dark."""
     random = np.random.default_rng(9)
-    made = {}
-    for role, values in contrasts.items():
-        head = np.pad(values, 20)
-        z, y, x = np.mgrid[: head.shape[0], : head.shape[1], : head.shape[2]]
-        outward = ((z - 84) / 78) ** 2 + ((y - 95) / 88) ** 2 + ((x - 79) / 74) ** 2
-        head[(outward < 1) & (outward > 0.85)] = 200
-        made[role] = head + random.integers(1, 8, head.shape).astype(np.int16)
-    return made
+    heads = {role: np.pad(values, 20) for role, values in contrasts.items()}
+    sides = heads["T1"].shape
+    z, y, x = np.ogrid[: sides[0], : sides[1], : sides[2]]
+    outward = ((z - 84) / 78) ** 2 + ((y - 95) / 88) ** 2 + ((x - 79) / 74) ** 2
+    scalp = (outward < 1) & (outward > 0.85)
+    for head in heads.values():
+        head[scalp] = 200
+        head += random.integers(1, 8, sides, dtype=np.int16)
+    return heads
 
 
 def test_a_brain_in_its_head_is_found_by_the_network_of_mr_brain() -> None:
@@ -373,7 +391,7 @@ def test_a_brain_in_its_head_is_found_by_the_network_of_mr_brain() -> None:
         if model in MODELS:
             return by_brightness(model, tensors)
         (values,) = tensors["INPUT__0"][0]
-        x, y, z = np.mgrid[[slice(-1, 1, side * 1j) for side in values.shape]]
+        x, y, z = np.ogrid[tuple(slice(-1, 1, side * 1j) for side in values.shape)]
         inside = (x**2 + y**2 + z**2 < 0.6).astype(np.float32)
         return {"OUTPUT__0": np.stack([1 - inside, inside])[None]}
 
@@ -391,7 +409,7 @@ def test_what_is_too_small_for_a_brain_is_declined() -> None:
 
     def infer(model: ModelRef, tensors: Tensors) -> dict[str, NDArray[Any]]:
         (values,) = tensors["INPUT__0"][0]
-        x, y, z = np.mgrid[[slice(-1, 1, side * 1j) for side in values.shape]]
+        x, y, z = np.ogrid[tuple(slice(-1, 1, side * 1j) for side in values.shape)]
         inside = (x**2 + y**2 + z**2 < 0.25).astype(np.float32)
         return {"OUTPUT__0": np.stack([1 - inside, inside])[None]}
 
