@@ -53,14 +53,21 @@ def varint(value: int) -> bytes:
 
 
 def checksum(content: bytes) -> int:
-    """CRC-32C bit by bit, masked as LevelDB does."""
+    """CRC-32C, byte by byte, masked as LevelDB does."""
     value = 0xFFFFFFFF
     for byte in content:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ 0x82F63B78 * (value & 1)
+        value = value >> 8 ^ _OF_BYTE[(value ^ byte) & 0xFF]
     value ^= 0xFFFFFFFF
     return ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _bit_by_bit(value: int) -> int:
+    for _ in range(8):
+        value = value >> 1 ^ 0x82F63B78 * (value & 1)
+    return value
+
+
+_OF_BYTE = tuple(map(_bit_by_bit, range(256)))
 
 
 def _field(number: int, value: int | bytes) -> bytes:
