@@ -53,7 +53,7 @@ class _Kind:
     """Where an attribute stands in an enhanced instance (functional group, tag) and in a classic one, and how it is said.
 
     `words` takes the key, its rank from 0 and how many there are. `ranked`: values differ a little from place to place and only their order
-    counts; `apart`: and all of one rank come before all of the next.
+    counts; `apart`: and all of one rank come before all of the next. `date`: where the day of a classic one stands.
     """
 
     enhanced: tuple[int, int] | None
@@ -64,6 +64,7 @@ class _Kind:
     number: bool = True
     ranked: bool = False
     apart: bool = False
+    date: int | None = None
 
 
 def _unit(name: str, unit: str) -> Callable[[Key, int, int], str]:
@@ -138,12 +139,22 @@ KINDS = (
         ranked=True,
         apart=True,
     ),
+    _Kind(
+        enhanced=None,
+        classic=0x00080032,
+        date=0x00080022,
+        plural="time points",
+        words=_counted("time"),
+        number=False,
+        ranked=True,
+        apart=True,
+    ),
     _Kind(enhanced=None, classic=0x00080032, plural="time points", words=_counted("time"), number=False, ranked=True, apart=True),
 )
 """In the order in which they are believed, behind b-values: physics before times, times before numbers. EffectiveEchoTime or EchoTime,
 InversionTimes, FlipAngle, KVP, ConvolutionKernel, NominalPercentageOfCardiacPhase, NominalPercentageOfRespiratoryPhase,
 TemporalPositionIndex or …Identifier, NominalCardiacTriggerDelayTime or TriggerTime, StackID, EchoNumbers, (Frame)AcquisitionNumber,
-SequenceName, FrameReferenceTime, date-times."""
+SequenceName, FrameReferenceTime, date-times; AcquisitionTime with its day, which a scan over midnight needs, before the time alone."""
 
 
 def axes_of(slices: Sequence[Slice], places: Sequence[Sequence[int]]) -> list[Axis]:
@@ -161,7 +172,12 @@ def axes_of(slices: Sequence[Slice], places: Sequence[Sequence[int]]) -> list[Ax
     found[0:0] = [_b_values(frames, places), _directions(frames, places)]
     found += [_vector(tag, plural, noun, slices, frames, places) for tag, plural, noun in _VECTORS]
     found += _dimensions(frames, places)
-    return [axis for axis in found if axis is not None]
+    # a time alone says nothing where it stands with its day
+    kept: dict[str, Axis] = {}
+    for axis in found:
+        if axis is not None:
+            kept.setdefault(axis.attribute, axis)
+    return [*kept.values()]
 
 
 def _name(kind: _Kind, frames: Sequence[FrameData]) -> str:
@@ -182,6 +198,9 @@ def _read(kind: _Kind, frame: FrameData) -> Key | None:
         number = tags.stated(holder, tag, 1)
         return None if number is None else (float(f"{number[0]:.{SIGNIFICANT}g}"),)
     text = tags.text(holder, tag)
+    if kind.date is not None:
+        day = tags.text(holder, kind.date).strip()
+        return (day, text) if day and text else None
     return (text,) if text else None
 
 

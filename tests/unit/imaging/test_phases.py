@@ -204,6 +204,18 @@ def _over_midnight(files: list[Path]) -> list[Path]:
     return files
 
 
+def test_a_series_that_was_acquired_over_midnight_is_in_the_order_of_its_days(tmp_path: Path) -> None:
+    """By AcquisitionDate and AcquisitionTime: by the time alone the phases behind midnight came first, and the series was refused."""
+    files = _over_midnight(cine.one_series(tmp_path).files)
+    for number, path in enumerate(files):
+        changed(path, AcquisitionDate="20240229" if number // cine.SLICES < 4 else "20240301")
+    made = as_a(Phases, read(files).subject)
+    assert made.timing.attribute == "AcquisitionTime"
+    assert [round(value - made.timing.values[0]) for value in made.timing.values] == [2000 * phase for phase in range(cine.PHASES)]
+    first = {str(pydicom.dcmread(path).SOPInstanceUID) for path in files[: cine.SLICES]}
+    assert {source.sop_instance_uid for source in made.volumes[0].sources} == first
+
+
 def _no_time(files: list[Path]) -> list[Path]:
     for path in files:
         changed(path, TriggerTime=None)
