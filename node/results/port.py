@@ -99,10 +99,17 @@ class DeformationDiffers(ResultError):
 
 
 class DeformationFolds(ResultError):
-    """A deformation takes two places of the current images to one of the prior's, or has more nodes than an object should hold."""
+    """A deformation takes two places of the current images to one of the prior's."""
 
     code = "HLM-5026"
     remedy = "Report this to the author of the application: images that are laid over each other by it would show what is not there."
+
+
+class DeformationTooLarge(ResultError):
+    """A deformation has more nodes than an object should hold."""
+
+    code = "HLM-5027"
+    remedy = "Report this to the author of the application: a grid of twice the distance has an eighth of the nodes."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

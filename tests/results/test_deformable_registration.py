@@ -20,7 +20,7 @@ from node.domain.profile import Kind
 from node.results.check import check
 from node.results.encode import encode
 from node.results.page.figures import pair_figure
-from node.results.port import DeformationDiffers, DeformationFolds, Encoded, Encoding
+from node.results.port import DeformationDiffers, DeformationFolds, DeformationTooLarge, Encoded, Encoding
 from node.results.sources import read_sources
 from tests.lab.validators import dcentvfy, dciodvfy
 from tests.results import made
@@ -134,6 +134,14 @@ def test_what_folds_does_not_leave(tmp_path: Path) -> None:
     current, prior = pair(tmp_path)
     with pytest.raises(DeformationFolds, match="folds space in"):
         encode(encoding_of(current, prior, bump(40.0)))
+
+
+def test_a_grid_that_is_too_large_is_told_as_such(tmp_path: Path) -> None:
+    """64 MiB of offsets and a layer more: nothing folds in it."""
+    current, prior = pair(tmp_path)
+    offsets = np.broadcast_to(np.float32(0), ((64 << 20) // 120_000 + 1, 100, 100, 3))
+    with pytest.raises(DeformationTooLarge, match=r"the offsets of the deformation take 6[45] MiB, more than 64"):
+        encode(encoding_of(current, prior, offsets))
 
 
 def test_folding_is_told_by_the_slopes_between_nodes() -> None:

@@ -47,8 +47,12 @@ def together(
         found.append({role: those[0] for role, those in shown.items() if those})
         known = {place for those in shown.values() for place in those}
         if others := len(places) - len(known):
-            number = {"number": str(others), "of": str(len(images.images)), "roles": ", ".join(called.values())}
-            said.append(say("{number} of {of} images show none of {roles} and were not looked at.", **number))
+            # of several sides each is counted by itself: an image of the other side shows none of these, and is looked at there
+            number = {"number": str(others), "of": str(len(places)), "roles": ", ".join(called.values())}
+            if side and len(groups) > 1:
+                said.append(say("{number} of {of} images of side {side} show none of {roles} and were not looked at.", side=side, **number))
+            else:
+                said.append(say("{number} of {of} images show none of {roles} and were not looked at.", **number))
         if absent := [called[role] for role, those in shown.items() if not those]:
             said.append(say("Analysed without {roles}: there was no such image.", roles=", ".join(absent)))
     if not found:

@@ -15,7 +15,7 @@ from node.domain.profile import Kind, Language
 from node.results.identity import ResultIdentity, encoded, identify, stamp
 from node.results.kind import Making
 from node.results.normalise import decimal
-from node.results.port import DeformationFolds, Encoded, Encoding
+from node.results.port import DeformationFolds, DeformationTooLarge, Encoded, Encoding
 from node.results.registered import IDENTITY, IMAGE_CONTENT, RegistrationWords, begun, images_of, rigid
 from node.results.sources import Sources, common_references, item
 
@@ -39,7 +39,7 @@ def make(making: Making) -> list[Encoded]:
 
     Raises
     ------
-    DeformationFolds
+    DeformationFolds, DeformationTooLarge
     """
     encoding, sources = making.encoding, making.sources
     found, prior = encoding.findings.deformation, prior_in(encoding.subject)
@@ -95,7 +95,7 @@ def _grid(found: Deformation) -> Dataset:
 
 def _fit(found: Deformation) -> None:
     if found.offsets.nbytes > MOST_BYTES:
-        raise DeformationFolds(f"the offsets of the deformation take {found.offsets.nbytes >> 20} MiB, more than {MOST_BYTES >> 20}")
+        raise DeformationTooLarge(f"the offsets of the deformation take {found.offsets.nbytes >> 20} MiB, more than {MOST_BYTES >> 20}")
     if (share := folded(found)) > MOST_FOLDED:
         raise DeformationFolds(
             f"the deformation folds space in {100 * share:.2g} % of the cells that move, more than {100 * MOST_FOLDED:g} %"

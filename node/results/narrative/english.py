@@ -159,8 +159,9 @@ class English:
         return _capital(", ".join(map(self.image, images))) if images else self.labels["all"]
 
     def phases(self, numbers: Sequence[int]) -> str:
-        """ "Phases 1 and 8": all images of them."""
-        return f"Phase{'' if len(numbers) == 1 else 's'} {' and '.join(map(str, numbers))}"
+        """ "Phases 1, 2 and 8": all images of them."""
+        *before, last = map(str, numbers)
+        return f"Phases {', '.join(before)} and {last}" if before else f"Phase {last}"
 
     def whole(self, about: str, measurements: Sequence[str]) -> str:
         """What was measured of all that was analysed, of some images, or of several segments together."""

@@ -309,6 +309,9 @@ SENTENCES: Mapping[str, str] = {
     "Analysed together, each role with the number of its series: {filled}.": "合并分析的序列（角色及序列号）：{filled}。",
     "Analysed without {roles}: there was no such series.": "未包含{roles}：无相应序列。",
     "Analysed without {roles}: there was no such image.": "未包含{roles}：无相应图像。",
+    "{number} of {of} images of side {side} show none of {roles} and were not looked at.": (
+        "{side}侧{of}幅图像中有{number}幅不属于{roles}，未纳入分析。"
+    ),
     "{number} of {of} images show none of {roles} and were not looked at.": "{of}幅图像中有{number}幅不属于{roles}，未纳入分析。",
     "Some of the images were not looked at: {why}.": "部分图像未予分析：{why}。",
     "{role} was left out: {why} [{code}]": "{role}未纳入分析：{because}（{code}）。",

@@ -59,6 +59,8 @@ def test_images_that_show_no_role_are_counted() -> None:
     found, said = together(("CC", "MLO"), (), images("L CC", "L MLO", "L ML", "L"))
     assert [dict(one) for one in found] == [{"CC": 0, "MLO": 1}]
     assert [str(one) for one in said] == ["2 of 4 images show none of L CC, L MLO and were not looked at."]
+    _, said = together(("CC", "MLO"), (), images("L CC", "L MLO", "L ML", "R CC", "R MLO"))
+    assert [str(one) for one in said] == ["1 of 3 images of side L show none of L CC, L MLO and were not looked at."]
 
 
 def test_images_that_say_no_side_are_of_the_one_that_the_others_say() -> None:
