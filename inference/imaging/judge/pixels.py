@@ -13,6 +13,10 @@ MOST_AT_EDGE = 0.75
 """Of the voxels at the borders, how many may be as bright as tissue; a body may be cut on every side, but air lies around a head."""
 LEAST_AIR_HU = -300.0
 """The darkest hundredth of a CT of the chest is air."""
+DENSER_THAN_LUNG_HU = -600.0
+SOFT_HU = (-200.0, 200.0)
+LEAST_SOFT = 0.2
+"""Of what is denser than lung, fat, muscle and blood are most: 0.65 and more in real scans; off by 1024, half or twice as large 0.1 at most."""
 FEW_VALUES = 8
 """MR of eight bits, windowed, has some sixty values."""
 _LOOKED_AT = 24
@@ -57,6 +61,11 @@ def not_hounsfield(coarse: Coarse) -> str:
     darkest = float(np.percentile(coarse.values, 1))
     if darkest > LEAST_AIR_HU:
         return f"the darkest hundredth of the voxels has {darkest:.0f} HU: there is no air in the images, or their values are no HU"
+    dense = coarse.values[coarse.values > DENSER_THAN_LUNG_HU]
+    soft = float(((dense > SOFT_HU[0]) & (dense < SOFT_HU[1])).mean()) if dense.size else 0.0
+    if soft < LEAST_SOFT:
+        between = f"{SOFT_HU[0]:.0f} to {SOFT_HU[1]:.0f} HU"
+        return f"of what is denser than lung {100 * soft:.0f} % has {between}, as fat, muscle and blood have: the values are no HU"
     return ""
 
 

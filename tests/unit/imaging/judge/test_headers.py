@@ -303,6 +303,17 @@ def test_lungs_need_air() -> None:
     assert Judge(Expects(), volume, ()).before() == ()
 
 
+@pytest.mark.parametrize(("slope", "offset"), [(1.0, -1024), (0.5, -512), (2.0, 1024)])
+def test_lungs_need_soft_tissue_around_them(slope: float, offset: float) -> None:
+    """A slope or an intercept that is not the images' own leaves air dark, and nothing where muscle is: every search found nothing."""
+    voxels = np.where(pictured(brain()) > 300, 40, -900)
+    voxels[:, :4] = -1000
+    expects = Expects(part=BodyPart.CHEST)
+    assert Judge(expects, volume_of(voxels.astype(np.int16), (2.5,) * 3, "CT"), ()).before() == ()
+    with pytest.raises(NoAnatomy, match="denser than lung 0 % has -200 to 200 HU"):
+        Judge(expects, volume_of((voxels * slope + offset).astype(np.int16), (2.5,) * 3, "CT"), ()).before()
+
+
 def test_a_head_on_ct_that_nothing_rescales_needs_air_below_zero() -> None:
     """Stored values from 0 on are no HU; what says how it is rescaled, or has values below 0, is taken."""
     voxels = np.maximum(pictured(brain()), 0).astype(np.int16)
