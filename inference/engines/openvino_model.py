@@ -29,6 +29,8 @@ FORM = "1"
 """Of what is kept: another number makes every model be converted anew."""
 
 _MODEL, _WEIGHTS, _DIGEST = "model.xml", "model.bin", "sha256"
+_MOST_SHAPES = 64
+"""Of inputs, of which it is kept whether they say the shapes of the answer."""
 _OF_CONVERSION = (
     *(RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError, AssertionError, OSError),
     *(ImportError, RecursionError),
@@ -64,7 +66,7 @@ def openvino_computation(
         "ENABLE_CPU_PINNING": False,
     }
     return OpenvinoComputation(
-        config, lambda: _readable(file, lambda: core.compile_model(model, "CPU", how)), inputs=inputs, outputs=outputs
+        config, model, lambda: _readable(file, lambda: core.compile_model(model, "CPU", how)), inputs=inputs, outputs=outputs
     )
 
 
@@ -75,8 +77,12 @@ class OpenvinoComputation:
     would judge the next call: it is compiled anew.
     """
 
-    def __init__(self, config: ModelConfig, compiled: Callable[[], Any], *, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
+    def __init__(
+        self, config: ModelConfig, model: Any, compiled: Callable[[], Any], *, inputs: Mapping[str, int], outputs: Mapping[str, int]
+    ) -> None:
         self._config = config
+        self._model = model
+        self._determined: dict[tuple[tuple[int, ...], ...], bool] = {}
         self._compile = compiled
         self._compiled = compiled()
         self._inputs = inputs
@@ -87,10 +93,12 @@ class OpenvinoComputation:
         return self._infer(self._compiled.create_infer_request(), inputs)
 
     def into(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> bool:
-        """Compute into arrays that are there; False where the answer has other shapes or types, and stands nowhere.
+        """Compute into arrays that are there; False where the answer has other shapes or types, or may have, and stands nowhere.
 
         No reference to the arrays is left behind.
         """
+        if not self._shapes_tell(inputs):
+            return False
         compiled = self._compiled
         request = compiled.create_infer_request()
         for name, place in self._outputs.items():
@@ -102,6 +110,25 @@ class OpenvinoComputation:
         # a tensor that is large enough is made smaller where the answer is
         found = [(made, outputs[name]) for name, made in answer.items()]
         return all(made.shape == array.shape and made.ctypes.data == array.ctypes.data for made, array in found)
+
+    def _shapes_tell(self, inputs: Mapping[str, NDArray[Any]]) -> bool:
+        """Whether the shapes of inputs alone say those of the answer. Where values do (boxes that are found, sides to resize to), an answer
+        that is larger than the memory that is there fails; and on one thread it does not fail, and what lay there before passes for it."""
+        shapes = {self._inputs[name]: array.shape for name, array in inputs.items()}
+        key = tuple(shapes[place] for place in sorted(shapes))
+        if key not in self._determined:
+            if len(self._determined) >= _MOST_SHAPES:
+                self._determined.clear()
+            self._determined[key] = self._is_static(shapes)
+        return self._determined[key]
+
+    def _is_static(self, shapes: Mapping[int, tuple[int, ...]]) -> bool:
+        try:
+            model = self._model.clone()
+            model.reshape({place: openvino().PartialShape(list(shape)) for place, shape in shapes.items()})
+        except RuntimeError:
+            return False  # sides that the network does not take: computing says so
+        return all(port.partial_shape.is_static for port in model.outputs)
 
     def _infer(self, request: Any, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         given = {self._inputs[name]: np.ascontiguousarray(array) for name, array in inputs.items()}

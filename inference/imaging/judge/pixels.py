@@ -16,7 +16,7 @@ LEAST_AIR_HU = -300.0
 DENSER_THAN_LUNG_HU = -600.0
 SOFT_HU = (-200.0, 200.0)
 LEAST_SOFT = 0.2
-"""Of what is denser than lung, fat, muscle and blood are most: 0.65 and more in real scans; off by 1024, half or twice as large 0.1 at most."""
+"""Of what is denser than lung, fat, muscle and blood are most: 0.65 in real scans; off by 1024, half or twice as large 0.1 at most."""
 FEW_VALUES = 8
 """MR of eight bits, windowed, has some sixty values."""
 _LOOKED_AT = 24

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inference.applications.ct_lung.stored import finishing
 from inference.engines import pinned
 from inference.engines.errors import HostileModel, UnreadableModel, WrongTensors
 from inference.engines.execution import Execution, Runtime
@@ -103,6 +104,27 @@ def test_the_answers_are_those_of_the_library_to_the_last_bit(runtime: Runtime, 
         assert {key: (array.shape, array.tobytes()) for key, array in there(given).items()} == {
             key: (array.shape, array.tobytes()) for key, array in meant.items()
         }
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_answer_may_be_larger_than_the_last_one_to_inputs_of_the_same_shapes(threads: int) -> None:
+    """Slices of 20 x 10 pixels and of 20 x 20 of one field of view are one image to the lungs' network: what the values of an input say
+    makes the answer larger. It was offered the memory of the last answer: on two threads every job failed from then on, and on one thread
+    what lay there, of the patient before, was the answer."""
+    inputs = [TensorConfig(name="LUNG", dtype=FLOATS, dims=CUBES[:3])]
+    inputs += [TensorConfig(name=name, dtype=np.dtype(np.int64), dims=(2,)) for name in ("PIXELS", "SIDES")]
+    mask = TensorConfig(name="MASK", dtype=np.dtype(np.uint8), dims=CUBES[:3])
+    said = ModelConfig(name="m", backend="", max_batch_size=8, inputs=tuple(inputs), outputs=(mask,))
+    execution = Execution(runtime=Runtime.OPENVINO)
+    compute = ModelInJail(REF, said, Path("model.onnx"), finishing, threads=threads, limits=LIMITS, execution=execution)
+    try:
+        for number, sides in enumerate(((20, 10), (20, 20), (30, 20), (20, 10), (20, 10))):
+            lung = np.full((2, 1, 56, 56), number % 2, np.float32)
+            given = {"LUNG": lung, "PIXELS": np.array([[20, 20]] * 2), "SIDES": np.array([sides] * 2)}
+            answer = compute(given)["MASK"]
+            assert (answer.shape, answer.min(), answer.max()) == ((2, 1, *sides), number % 2, number % 2)
+    finally:
+        compute.end()
 
 
 def test_inputs_stay_and_outputs_are_the_caller_s(opened: Opener) -> None:
