@@ -1,7 +1,7 @@
 """Containers in real podman: a made mercure module, a made MONAI Application Package, and every bad way of one."""
 
 import json
-import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -126,17 +126,19 @@ class Never:
         raise AssertionError(f"a container calls no model, and it asked for {model.name}")
 
 
-def test_a_module_of_mercure_becomes_findings(images: ModuleImages, module: str, tmp_path: Path) -> None:
+def test_a_module_of_mercure_becomes_findings(images: ModuleImages, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The block is marked voxel for voxel; its number, its answer and the node's own volume are said of it; nothing is left behind."""
     application = entered(tmp_path, yaml(module))
-    before = set(Path(os.environ.get("TMPDIR", "/tmp")).glob("hilum-container-*"))
+    # those of tests beside this one come and go among everybody's
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary := tmp_path / "temporary"))
+    temporary.mkdir()
     volume, found = said(application, tmp_path)
     (segment,), (evaluation,) = found.segments, found.evaluations
     np.testing.assert_array_equal(segment.mask, volume.voxels == 700)
     assert (segment.label, segment.type.value, evaluation.value.meaning, evaluation.probability) == ("Bone", "272673000", "Present", 0.9)
     told = {one.name.meaning: one.value for one in found.measurements}
     assert told == {"Volume": pytest.approx(CUBIC_CM), "Attenuation Coefficient": 6 * 10 * 8}
-    assert set(Path(os.environ.get("TMPDIR", "/tmp")).glob("hilum-container-*")) == before
+    assert list(temporary.iterdir()) == []
     assert images.podman("ps", "--all", "--quiet") == ""
     assert application.version.startswith("1.0.0+image.")
 
