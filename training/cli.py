@@ -75,7 +75,7 @@ def train(
         Train nothing: say of every recipe what it is for, which data it wants, how long it takes, how good it was, and what is sent.
     data
         The folder with the recipe's data. Recipe lung-nodule makes its own, and takes a folder besides; recipe classification takes one
-        .npz file (MedMNIST), too; recipe prognosis measures nothing without it, and learns from the table alone.
+        .npz file (MedMNIST), too; recipe lidc-rating one of outlines. Recipe prognosis learns from its table alone without it.
     out
         The run's folder (default var/training/RECIPE).
     epochs
@@ -89,7 +89,7 @@ def train(
     folds
         Cross-validate: train so many networks, each of which holds out another part of the patients, evaluate them, and say what they say
         together (RUN/folds.json). Each lies in RUN/fold-1 and so on. Which data do not name patients is said: cases are parted then.
-        Recipe prognosis is always judged so (default 5).
+        Recipes prognosis and lidc-rating are always judged so (default 5).
     fold
         With --folds: this one alone, from 1, so that several run at the same time; without it the same command then says what all say
         together.
@@ -150,7 +150,7 @@ def train(
         Recipe prognosis: the time, in the table's unit, for which risks are foretold and compared with what was seen (default: the median
         time of the events).
     as_json
-        With --list: print the list as JSON; with --methods, and of recipe prognosis, the table.
+        With --list: print the list as JSON; with --methods, and of recipes prognosis and lidc-rating, what was found.
     """
     _installed()
     from training import recipes
@@ -250,16 +250,15 @@ def _judged(
     seed: int | None,
     as_json: bool,
 ) -> None:
-    """Learn, judge and tell a recipe of which nothing is served."""
+    """Learn, judge and tell a recipe that trains no network."""
     from training import recipes
-    from training.evaluation.prognosis import lines
     from training.progress import steps
 
     judged = recipes.judged(name)
     assert judged is not None, "asked before"
     with steps("judging") as step:
-        found = judged(data, run, labels, horizon, folds, seed, step)
-    print(json.dumps(found, indent=2) if as_json else lines(found), end="\n" if as_json else "")
+        found = judged.judge(data, run, labels, horizon, folds, seed, step)
+    print(json.dumps(found, indent=2) if as_json else judged.lines(found), end="\n" if as_json else "")
 
 
 def _refuse_others(name: str, asked: "Asked", given: Mapping[str, Any]) -> None:

@@ -100,12 +100,17 @@ def motion_onto(reference: Volume, moving: Volume, place: RolePlace) -> tuple[Af
 
 
 def _registered(reference: Volume, moving: Volume, role: str, limit: RigidMotion) -> tuple[Affine, tuple[Translatable, ...]]:
+    fit = fit_of(reference.modality, moving.modality)
+    if fit is None:
+        raise NotInOneFrame(
+            f"{role}, series {moving.series_instance_uid}, is {moving.modality} and would have to be registered onto {reference.modality}, "
+            f"series {reference.series_instance_uid}: only CT and MR are, since of others nobody measured how alike they have to be"
+        )
     # SimpleITK takes a tenth of a second to import, and most volumes lie in one frame
     from inference.imaging.registration.rigid import align
 
     fixed, other = (one if (straight := straightened(one)) is None else straight.volume for one in (reference, moving))
     aligned = align(fixed, other)
-    fit = fit_of(reference.modality, moving.modality)
     refuse_unlike(aligned.likeness, f"{role}, series {moving.series_instance_uid},", f"series {reference.series_instance_uid}", fit)
     moved_mm, turned_degrees = extent(aligned.matrix, aligned.middle)
     if moved_mm > limit.max_mm or turned_degrees > limit.max_degrees:

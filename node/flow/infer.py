@@ -15,7 +15,7 @@ from inference.applications.admitting import admitted, of_the_reference
 from inference.applications.analysing import analyse
 from inference.applications.declared import check_outputs
 from inference.applications.port import Application, Infer, JobFiles
-from inference.codes import ABSENT, RECOMMENDED_FOLLOW_UP, UNDETERMINED, VOLUME
+from inference.codes import ABSENT, MILLIMETRE, RECOMMENDED_FOLLOW_UP, UNDETERMINED
 from inference.engines.calling import FiniteOutputs, with_places_taken
 from inference.engines.port import Call, Engine, ModelRef, Tensors, Urgency
 from inference.engines.repository import Repository
@@ -433,7 +433,7 @@ def as_incomplete(findings: Findings, shortage: Shortage, subject: Subject | Non
     mark, why, lacks = shortage.mark, shortage.why, shortage.sentence
     said = say("{mark}: not all instances of the series came; {why}.", mark=mark, why=why, shortage=lacks)
     if subject is not None and volume_of(subject) is not None:
-        kept = tuple(one for one in findings.measurements if one.location is not None and one.name != VOLUME)
+        kept = tuple(one for one in findings.measurements if one.location is not None and one.unit == MILLIMETRE)
         if len(kept) < len(findings.measurements):
             said = say(
                 "{mark}: not all instances of the series came; {why}. No volume is given, and nothing is measured of the whole or of its "

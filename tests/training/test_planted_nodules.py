@@ -1,13 +1,19 @@
 """Nodules planted into a made chest CT: place, size and density are what they are said to be, and come out again."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from inference.applications.lung_nodule.follow_up import Density
 from inference.imaging.diameters import axes_mm
 from inference.imaging.resample import Grid, Shape
+from tests.training.made_outlines import write_outlines
+from training.data.lidc_outlines import rated_nodules
 from training.data.made_thorax import SPACING_MM, made_thorax
+from training.data.outlined_bodies import OUTLINES, OutlinedBody, outlined_bodies
 from training.data.planted_nodules import DIAMETERS_MM, GROUND_GLASS, SOLID, Planted, planted
+from training.errors import UnfitData
 
 SMALL: Shape = (56, 80, 104)
 GRID = Grid(shape=SMALL, affine=np.diag([SPACING_MM] * 3 + [1.0])[[2, 1, 0, 3]])
@@ -68,3 +74,29 @@ def test_diameters_from_outer_edge_to_outer_edge() -> None:
     assert axes_mm(plane, (0.5, 0.5)) == (0.5, 0.5)
     plane[4, 1:8] = True
     assert axes_mm(plane, (1.0, 1.0)) == pytest.approx((7.0, 1.0))
+
+
+@pytest.mark.slow
+def test_forms_that_readers_outlined_are_planted(hu: np.ndarray, tmp_path: Path) -> None:
+    """Balls of 4 to 22 mm as readers outlined them: what is planted has the volume of one of those balls, on its side alone, and patients
+    are on one side; without outlines for a side that is said."""
+    file = write_outlines(tmp_path / OUTLINES, 12)
+    by_side = {side: outlined_bodies(file, side) for side in ("train", "test")}
+    true_mm3 = [np.count_nonzero(nodule.mask) * float(np.prod(nodule.spacing_mm)) for nodule in rated_nodules(file)]
+    assert 0 < len(by_side["train"]) + len(by_side["test"]) <= 24
+    train_mm3 = [body_mm3(body) for body in by_side["train"]]
+    assert not {id(body) for body in by_side["train"]} & {id(body) for body in by_side["test"]}
+    for volume in train_mm3:
+        assert min(abs(volume / each - 1) for each in true_mm3) < 0.15
+    one = planted(hu, GRID, hu < -650, 6, 1, by_side["train"])
+    assert one.nodules
+    for nodule in one.nodules:
+        assert min(abs(nodule.volume_mm3 / each - 1) for each in train_mm3) < 0.05
+    assert np.count_nonzero(one.labels) * SPACING_MM**3 == pytest.approx(sum(each.volume_mm3 for each in one.nodules), rel=0.3)
+    with pytest.raises(UnfitData, match=r"has no nodule of 4 to 30 mm, outlined by three readers, of a patient for train"):
+        outlined_bodies(write_outlines(tmp_path / "two.sqlite", 2, readers=2), "train")
+
+
+def body_mm3(body: OutlinedBody) -> float:
+    """Counted on half millimetres."""
+    return float(np.count_nonzero(body.depths >= 0)) * 0.5**3

@@ -31,7 +31,7 @@ def test_every_recipe_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
         lines = (f"{each['recipe']}: {each['task']}", each["title"], each["run"]["wants"], each["run"]["time"], each["run"]["figure"])
         assert all(line and line in said for line in lines), each
         assert "; ".join(each["objects"]) in said
-    assert {each["recipe"]: each["weights"] for each in told if each["weights"]} == {"hippocampus": True}
+    assert {each["recipe"]: each["weights"] for each in told if each["weights"]} == {"hippocampus": True, "lidc-rating": True}
     assert {each["recipe"]: each["grade"] for each in told if each["grade"] == "demonstration"} == {
         "breast-ultrasound": "demonstration",
         "cardiac-phase": "demonstration",

@@ -1,10 +1,12 @@
-"""Lung nodules of known place, size and density, planted into a chest CT: lobed ellipsoids with a soft rim, each drawn from a seed.
+"""Lung nodules of known place, size and density, planted into a chest CT: with a soft rim, lobed ellipsoids, each drawn from a seed, or
+forms that are given (`outlined_bodies`).
 
 They are made, and so is what a network would learn of them: no scanner and no pathologist saw one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,13 +81,26 @@ class _Body:
         return deep
 
 
-def planted(hu: NDArray[Any], grid: Grid, lungs: Mask, count: int, seed: int) -> Planted:
+class Body(Protocol):
+    """A form around 0 that is planted: `half_mm` are half its sides along (z, y, x)."""
+
+    @property
+    def half_mm(self) -> NDArray[np.float64]: ...
+
+    def inner(self, offsets_mm: NDArray[np.float64], scale: float = 1.0) -> NDArray[np.float64]:
+        """How deep points (…, 3) lie below the surface of the form, `scale` times as large, in mm; below 0 outside."""
+        ...
+
+
+def planted(hu: NDArray[Any], grid: Grid, lungs: Mask, count: int, seed: int, bodies: Sequence[Body] = ()) -> Planted:
     """Plant up to `count` nodules in a CT (Z, Y, X); the classes take turns, and diameters are drawn evenly on a logarithmic scale.
 
     Parameters
     ----------
     lungs
         (Z, Y, X): where they may be; their middles lie in air-bearing lung, and no two touch. Where there is no room, there are fewer.
+    bodies
+        Forms of which each nodule has one; without them forms are made.
     """
     from scipy import ndimage
 
@@ -104,13 +119,14 @@ def planted(hu: NDArray[Any], grid: Grid, lungs: Mask, count: int, seed: int) ->
     found: list[Nodule] = []
     for number in range(count):
         density = list(Density)[number % len(Density)]
-        diameter = float(np.exp(rng.uniform(*np.log(DIAMETERS_MM))))
+        given = bodies[int(rng.integers(len(bodies)))] if bodies else None
+        diameter = float(np.exp(rng.uniform(*np.log(DIAMETERS_MM)))) if given is None else 2 * float(given.half_mm.max())
         # nearly whole in the lung: a nodule may sit at its wall; and never cut by the end of the images
         places = np.flatnonzero(airy & (free_mm > 0.4 * diameter) & (within_mm > _WIDEST * diameter))
         if not places.size:
             continue
         at = np.array(np.unravel_index(int(rng.choice(places)), hu.shape), dtype=np.float64) + rng.uniform(-0.5, 0.5, 3)
-        body = _body(diameter, rng)
+        body = _body(diameter, rng) if given is None else given
         core = float(rng.uniform(*CORES)) if density is Density.PART_SOLID else 1.0
         _put(image, labels, at, spacing, body, density, core, noise, rng)
         axes = np.ogrid[tuple(slice(0, side) for side in hu.shape)]
@@ -132,7 +148,7 @@ def _put(
     labels: NDArray[np.uint8],
     at: NDArray[np.float64],
     spacing: NDArray[np.float64],
-    body: _Body,
+    body: Body,
     density: Density,
     core: float,
     noise_hu: float,
@@ -158,7 +174,7 @@ def _put(
     labels[here] = np.maximum(labels[here], marks.astype(np.uint8))
 
 
-def _truth(body: _Body, density: Density, grid: Grid, at: NDArray[np.float64]) -> Nodule:
+def _truth(body: Body, density: Density, grid: Grid, at: NDArray[np.float64]) -> Nodule:
     """Measured on a finer grid than any image has."""
     reach = int(np.ceil(1.8 * float(body.half_mm.max()) / _FINE_MM))
     steps = np.arange(-reach, reach + 1) * _FINE_MM

@@ -29,6 +29,15 @@ def over_patients(figure: Callable[[NDArray[np.intp]], float], patients: Sequenc
     return float(low), float(high)
 
 
+def times_drawn(patients: Sequence[str]) -> NDArray[np.float64]:
+    """How often each case (N,) is in each resample: (RESAMPLES, N), the same draws as of every figure of these patients."""
+    names, places = np.unique(np.array(patients), return_inverse=True)
+    drawn = np.random.default_rng(SEED).integers(len(names), size=(RESAMPLES, len(names)))
+    counts = np.stack([np.bincount(draw, minlength=len(names)) for draw in drawn])
+    times: NDArray[np.float64] = counts[:, places].astype(np.float64)
+    return times
+
+
 def means(values: NDArray[np.float64], patients: Sequence[str]) -> NDArray[np.float64]:
     """The mean of each resample, in the order in which they are drawn."""
     names, places = np.unique(np.array(patients), return_inverse=True)

@@ -1,13 +1,14 @@
 """The recipes, one file each; names are known without importing any.
 
 A file has a RECIPE; or, where the recipe depends on the data, `begun`, which makes it of a folder, `of_run`, which finds it in a run, and
-a SYNOPSIS; or, where nothing is served, `judged`, which learns, judges and tells at once, and a SYNOPSIS.
+a SYNOPSIS; or, where no network is trained, `judged`, which learns and judges at once, `lines`, which tells what it found, LEFT, what is
+left of it, and a SYNOPSIS.
 """
 
 import importlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 
 FOLD = "fold.json"
 """Of a run that is one of a cross-validation, in its folder: which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedRecipe:
+    """What does all that there is of a recipe without a network, and makes text of what it gives back."""
+
+    judge: Callable[..., dict[str, Any]]
+    lines: Callable[[Mapping[str, Any]], str]
 
 
 def names() -> tuple[str, ...]:
@@ -45,7 +54,7 @@ def load(name: str, run: Path | None = None) -> Recipe:
     if hasattr(module, "judged"):
         raise NothingServed(
             f'recipe "{name}" is judged by `hilum train {name}` itself, which keeps its figures and card.html in the run\'s folder; '
-            "nothing of it is exported, and no node serves it"
+            f"{module.LEFT}"
         )
     if not hasattr(module, "RECIPE") and run is None:
         raise BrokenRun(f'what recipe "{name}" is stands in its run, and no run is named')
@@ -53,15 +62,15 @@ def load(name: str, run: Path | None = None) -> Recipe:
     return folded(recipe, fold_of(run)) if run is not None else recipe
 
 
-def judged(name: str) -> Callable[..., dict[str, Any]] | None:
-    """What does all that there is of a recipe of which nothing is served; None of every other.
+def judged(name: str) -> JudgedRecipe | None:
+    """What learns and judges a recipe at once, and tells what it found; None of one whose network is trained.
 
     Raises
     ------
     UnknownRecipe
     """
-    found: Callable[..., dict[str, Any]] | None = getattr(_module(name), "judged", None)
-    return found
+    module = _module(name)
+    return JudgedRecipe(judge=module.judged, lines=module.lines) if hasattr(module, "judged") else None
 
 
 def synopses() -> tuple[Synopsis, ...]:

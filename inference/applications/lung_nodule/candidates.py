@@ -1,4 +1,4 @@
-"""Nodule candidates: components of what the network marks, with place on the source images, size, density and certainty."""
+"""Nodule candidates: components of what the network marks, with place on the source images, size, density, rating and certainty."""
 
 import math
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from inference.applications.lung_nodule.follow_up import Density
 from inference.applications.lung_nodule.preparing import Floats, Mask, PreparedLungs, prepare
+from inference.applications.lung_nodule.rating import Rating, shipped_rater
 from inference.applications.port import Infer, ModelRef
 from inference.engines.calling import run
 from inference.engines.port import SERVING, Tiles
@@ -57,6 +58,8 @@ class Candidate:
         The longest diameter of its solid part; 0 for ground glass.
     certainty
         0 to 1: the mean probability over its voxels.
+    rating
+        What LIDC's readers would rate its outline; None where they outlined hardly any of its size.
     """
 
     centre_mm: tuple[float, float, float]
@@ -69,6 +72,7 @@ class Candidate:
     density: Density
     solid_mm: float
     certainty: float
+    rating: Rating | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -173,6 +177,7 @@ def _candidate(shape: Mask, sure: Floats, solid: Floats, grid: Grid, source: Gri
         density=density,
         solid_mm=_solid_mm(density, axes, is_solid, grid, source),
         certainty=float(sure[shape].mean()),
+        rating=shipped_rater().rate(shape, grid.spacing_mm),
     )
 
 

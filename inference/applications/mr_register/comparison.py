@@ -31,6 +31,7 @@ def compared(application: str, pair: VolumeSet) -> Findings:
 
     aligned = align(current, prior)
     fit = fit_of(current.modality, prior.modality)
+    assert fit is not None, "the applications that register pairs take CT or MR"
     refuse_unlike(aligned.likeness, f"prior series {prior.series_instance_uid}", f"series {current.series_instance_uid}", fit)
     moved_mm, turned_degrees = extent(aligned.matrix, aligned.middle)
     voxels = resample_onto(current, prior, aligned.matrix)

@@ -12,7 +12,8 @@ from inference.imaging.volume import Affine, Volume
 _MARGIN_MM = 8.0
 """How much of the air around the body counts: its outline tells as much as what is inside."""
 _EXTREME = (0.0005, 0.9995)
-_SHEARED = 1e-3
+_SHEARED_PIXELS = 1.0
+"""Slices that drift sideways by less over the whole stack stand where they are; `straightened` moves what drifts by more."""
 _LEAST_PIXELS = 4
 """Along each axis, a thin slab too: ITK smooths over no fewer."""
 
@@ -28,7 +29,8 @@ def image_of(volume: Volume) -> sitk.Image:
     spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
     directions = volume.affine[:3, :3] / spacing
     left, _, right = np.linalg.svd(directions)
-    if np.abs(left @ right - directions).max() > _SHEARED:
+    drift_mm = np.linalg.norm((left @ right - directions) * spacing, axis=0) * (np.array(volume.voxels.shape) - 1)
+    if drift_mm.max() > _SHEARED_PIXELS * spacing[1:].min():
         raise NothingToRegister(f"the slices of series {volume.series_instance_uid} are sheared against each other (gantry tilt)")
     if volume.voxels.min() == volume.voxels.max():
         raise NothingToRegister(f"series {volume.series_instance_uid} is even: every voxel has the same value")

@@ -194,6 +194,13 @@ REMARKS: Mapping[str, str] = {
     "{most} mm is not reported: a mass would be missed.": (
         "检测范围为{searched} cm³肺组织及其边缘；结节可能漏检，血管及瘢痕可能被误标。长径大于{most} mm者不予报告，肿块会被遗漏。"
     ),
+    "The rating is what readers of LIDC-IDRI would say of the outline's size and form, 1 (unlikely) to 5 (suspicious), learned from "
+    "{nodules} of their nodules. It is no probability of cancer: of most of those nobody knows what they were. Its interval is of "
+    "readers' outlines, not of the network's.": (
+        "评分为LIDC-IDRI阅片者依轮廓大小及形态可能给出的评分，1分（不像）至5分（可疑），由其{nodules}个结节学得。评分并非恶性概率："
+        "其中多数结节的性质无人知晓。所列区间针对阅片者勾画的轮廓，而非网络的轮廓。"
+    ),
+    "Not rated is nodule {number}: LIDC's readers outlined hardly any of its size.": "结节{number}未评分：LIDC阅片者极少勾画此大小的结节。",
     "The lungs reach the first or the last image: what of them lies beyond was not looked at.": (
         "肺组织达到首幅或末幅图像，图像以外的部分未纳入检测。"
     ),

@@ -163,6 +163,7 @@ TERMS: Mapping[str, Mapping[str, str]] = {
     },
     "99HILUM": {
         "SOLID-DIAMETER": "实性成分最长径",
+        "LIDC-RATING": "LIDC阅片者评分（1～5，非恶性概率）",
         "ASYMMETRY": "体积不对称性（左减右）",
         "ABC-HALF": "最大出血灶的ABC/2",
         "VESSEL-SHARE": "血管占视野比例",

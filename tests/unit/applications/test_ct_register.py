@@ -1,6 +1,7 @@
 """ct-register: made trunks on a table that stays, whose motion is known to the last digit, and a real trunk and heads that are moved."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from inference.applications.ct_register.application import analyse
 from inference.applications.declared import check_outputs
 from inference.applications.errors import NotAccepted
 from inference.findings import Findings
+from inference.imaging.errors import NotInOneFrame
 from inference.imaging.registration.errors import NothingToRegister, NotTheSame
 from inference.imaging.registration.rigid import align
+from inference.imaging.roles import RigidMotion, RolePlace, motion_onto, on_one_grid
 from inference.imaging.subject import VolumeSet, pair_of
 from inference.imaging.volume import SliceSource, Volume
 from inference.imaging.write_series import from_nifti
@@ -196,3 +199,27 @@ def test_a_real_trunk_is_brought_back(real: Callable[[str], list[Path]]) -> None
     away = error_mm(found(findings), true, half, middle)
     print(f"\nct-register: {away:.2f} mm at the corners of a real trunk in voxels of 3 mm")
     assert away < 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("degrees", [0.3, 15.0], ids=["a third of a pixel over the stack", "a gantry's"])
+def test_a_tilted_stack_is_registered(degrees: float) -> None:
+    """As the node has it analysed: what drifts by less than half a pixel stays where it is, what drifts by more is straightened before."""
+    true = rigid((5, 0, 3), (6, -5, 10))
+    shape, affine = WHOLE[0], WHOLE[1].copy()
+    affine[1, 0] = np.tan(np.deg2rad(degrees)) * STEP_MM
+    affine[1, 3] -= affine[1, 0] * (shape[0] - 1) / 2
+    both = pair_of(current=trunk(1, STILL), prior=trunk(1, np.linalg.inv(true).astype(np.float64), (shape, affine)))
+    assert error_mm(found(analyse(on_one_grid(both), INFER)), true) < STEP_MM
+
+
+@pytest.mark.parametrize("modality", ["PT", "NM"])
+def test_what_nobody_measured_is_not_registered(modality: str) -> None:
+    """A PET in another frame than its CT: no bound of CT and MR is taken for it; in one frame it lies where its header says."""
+    shape, affine = grid((8.0, 8.0, 8.0), (64.0, 64.0, 64.0))
+    fixed, moving = volume(np.zeros(shape), affine, "1.1"), volume(np.zeros(shape), affine, "1.2", modality)
+    place = RolePlace(name="PET", motion=RigidMotion(max_mm=50, max_degrees=20))
+    with pytest.raises(NotInOneFrame, match=rf"PET, series 1\.2, is {modality} and would have to be registered onto CT, series 1\.1"):
+        motion_onto(fixed, moving, place)
+    matrix, said = motion_onto(fixed, replace(moving, frame_of_reference_uid="1.1"), place)
+    assert (matrix.tolist(), said) == (np.eye(4).tolist(), ())

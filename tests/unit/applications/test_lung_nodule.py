@@ -12,7 +12,7 @@ from inference.applications.accept import check
 from inference.applications.catalog import load
 from inference.applications.declared import check_outputs
 from inference.applications.errors import NotAccepted
-from inference.applications.lung_nodule.application import DENSITY, SOLID_PART
+from inference.applications.lung_nodule.application import DENSITY, RATING, SOLID_PART
 from inference.applications.lung_nodule.preparing import SPACING_MM, NoLungs
 from inference.findings import Box, Findings
 from inference.imaging.assemble import assemble
@@ -87,6 +87,29 @@ def test_sizes_are_those_of_the_balls() -> None:
         if part_solid:
             assert numbers[SOLID_PART.meaning] == pytest.approx(ball.core_mm, abs=SPACING_MM)
             assert numbers[SOLID_PART.meaning] == int(numbers[SOLID_PART.meaning])
+
+
+def test_a_rating_stands_at_each_nodule_with_its_interval_and_is_called_no_probability() -> None:
+    """What LIDC's readers would rate goes up with the ball, from 1 to 5, and may be 1.2 off; a remark says what it is not. What is larger
+    than nearly all of their nodules is not rated, and that is said."""
+    findings = found()
+    rated = sorted((one for one in findings.measurements if one.name == RATING), key=lambda one: one.value)
+    by_size = sorted(findings.locations, key=lambda one: measured(findings, one.label)["Volume"])
+    assert [one.location for one in rated] == [one.label for one in by_size]
+    for one in rated:
+        assert one.unit.value == "{score}"
+        assert one.interval is not None
+        assert 1 <= one.interval.low < one.value < one.interval.high <= 5
+        assert one.interval.high - one.value <= 1.25
+    (said,) = [remark for remark in findings.remarks if "LIDC" in remark]
+    assert "no probability of cancer" in said
+    assert RATING.meaning.endswith("no probability of cancer")
+    large = found((Ball(at_mm=(0.0, 10.0, 45.0), mm=36.25, core_mm=36.25),))
+    assert len(large.locations) == 1
+    assert not any(one.name == RATING for one in large.measurements)
+    assert [remark for remark in large.remarks if "rat" in remark and "LIDC" in remark] == [
+        "Not rated is nodule 1: LIDC's readers outlined hardly any of its size."
+    ]
 
 
 def test_the_follow_up_stands_at_the_nodule_that_decides_it() -> None:
