@@ -27,7 +27,7 @@ from inference.imaging.assemble import MOSAICS
 from inference.imaging.judge.agent import not_native
 from inference.imaging.judge.contrast import TYPED, Weighting, against
 from inference.imaging.judge.expects import Contrast, Expects
-from inference.imaging.judge.stated import DESCRIBED, elsewhere, may_be, may_show, named_twice, other_parts
+from inference.imaging.judge.stated import DESCRIBED, elsewhere, for_processing, may_be, may_show, named_twice, other_parts
 from inference.imaging.judge.words import SAID, no_patient_by
 from inference.imaging.phase_series import LOOKED_AT
 from node.domain.instance import Header, first_number, numbers_of, texts_of
@@ -45,7 +45,7 @@ TELLING = frozenset(
     {
         *("Modality", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType"),
         *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns", "NumberOfFrames"),
-        *("SamplesPerPixel", "PhotometricInterpretation", "ViewPosition", "FrameTime", "CineRate"),
+        *("SamplesPerPixel", "PhotometricInterpretation", "ViewPosition", "PresentationIntentType", "FrameTime", "CineRate"),
         *("TriggerTime", "NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase", "TemporalPositionIdentifier"),
         *("AcquisitionContrast", "ScanningSequence", "EchoPlanarPulseSequence", "EchoTime", "EffectiveEchoTime", "RepetitionTime"),
         *("SequenceName", "PulseSequenceName", "FlipAngle", "AcquisitionNumber", "NominalInterval", "HeartRate", *TYPED),
@@ -395,10 +395,14 @@ def _of_another_contrast(application: Application, view: SeriesView) -> list[str
 
 
 def _another_view(expects: Expects, view: SeriesView) -> list[str]:
-    """Single images of which none may show what is expected."""
+    """Single images of which none may show what is expected, or all are as a detector gave them."""
     if expects.view is None:
         return []
-    of = [(" ".join(texts_of(one, "ViewPosition")), texts_of(one, "BodyPartExamined")) for one in view.members or (view.header,)]
+    images = view.members or (view.header,)
+    intents, classes = ([" ".join(texts_of(one, keyword)) for one in images] for keyword in ("PresentationIntentType", "SOPClassUID"))
+    if raw := for_processing(intents, classes):
+        return [raw]
+    of = [(" ".join(texts_of(one, "ViewPosition")), texts_of(one, "BodyPartExamined")) for one in images]
     if any(may_be(expects.view, position) and may_show(expects.view, parts) for position, parts in of):
         return []
     named = dict.fromkeys(" ".join([*parts, position]).strip() for position, parts in of)

@@ -53,3 +53,13 @@ class BeyondAnyPatient(InputError):
         "Look at the series: other content than the model was made for, a wrong pixel spacing, or a wrong age. Correct the attribute at "
         "the source and send the series again, or cancel the job."
     )
+
+
+class ImagesForProcessing(InputError):
+    """The images are those that a detector gave, for processing and not for looking at: what a model learned from films looks otherwise."""
+
+    code = "HLM-3126"
+    remedy = (
+        "Send the images for presentation of the same exposure, and let the route's `when` leave these out (PresentationIntentType); "
+        "cancel the job."
+    )

@@ -20,7 +20,7 @@ from inference.imaging.judge.coarse import Coarse, Mask, coarse_of
 from inference.imaging.judge.computed import computed, rescaled
 from inference.imaging.judge.contrast import against, weighting_of
 from inference.imaging.judge.doubt import Doubt, declines
-from inference.imaging.judge.errors import ComputedImages, NoAnatomy, NotAPatient, OtherAnatomy, OtherContrast
+from inference.imaging.judge.errors import ComputedImages, ImagesForProcessing, NoAnatomy, NotAPatient, OtherAnatomy, OtherContrast
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Form, Marked, View
 from inference.imaging.judge.head import brain_in, like_t1, no_head
 from inference.imaging.judge.lungs import lung_doubts
@@ -28,7 +28,7 @@ from inference.imaging.judge.pixels import drawn, negative, not_hounsfield, noth
 from inference.imaging.judge.radiograph import chest_doubts
 from inference.imaging.judge.sizes import unusual
 from inference.imaging.judge.spectral import refused, spectral
-from inference.imaging.judge.stated import DESCRIBED, elsewhere, other_parts
+from inference.imaging.judge.stated import DESCRIBED, PRESENTATION_INTENT, elsewhere, for_processing, other_parts
 from inference.imaging.judge.weighting import MYELINATED_YEARS, weighting_doubts
 from inference.imaging.judge.words import codes_of, no_patient
 from inference.imaging.measures.calcium import CALCIUM_SCORE, CORONARY_SCORE
@@ -77,7 +77,7 @@ class Judge:
 
         Raises
         ------
-        NotAPatient, ComputedImages, OtherContrast, OtherAnatomy, NoAnatomy
+        NotAPatient, ComputedImages, ImagesForProcessing, OtherContrast, OtherAnatomy, NoAnatomy
         """
         part = self._expects.part
         if part is not None and (reason := no_patient(self._headers)):
@@ -86,6 +86,8 @@ class Judge:
             raise ComputedImages(reason)
         if part is not None and (reason := refused(spectral(self._headers), native=self._expects.native)):
             raise ComputedImages(reason)
+        if self._expects.view is not None and (reason := _for_processing(self._headers)):
+            raise ImagesForProcessing(reason)
         if self._expects.contrast is not None:
             _refuse_other_contrast(self._expects.contrast, self._headers)
         if self._expects.native:
@@ -231,6 +233,12 @@ def _refuse_contrast_medium(headers: Sequence[Dataset]) -> None:
     for header in headers:
         if reason := not_native([tags.text(header, CONTRAST_AGENT)], codes_of(header, CONTRAST_AGENT_CODES)):
             raise OtherContrast(reason)
+
+
+def _for_processing(headers: Sequence[Dataset]) -> str:
+    return for_processing(
+        [tags.text(header, PRESENTATION_INTENT) for header in headers], [tags.text(header, tags.SOP_CLASS_UID) for header in headers]
+    )
 
 
 def _silent(headers: Sequence[Dataset]) -> bool:

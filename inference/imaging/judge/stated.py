@@ -49,6 +49,19 @@ _BESIDE = frozenset({"L", "R", "B", "ERECT", "SUPINE", "SITTING", "PORTABLE"})
 """What is typed beside a projection: a side, and how the patient was or the film was taken."""
 
 
+PRESENTATION_INTENT = 0x00080068
+_RAW_CLASSES = frozenset({f"1.2.840.10008.5.1.4.1.1.1.{one}.1" for one in (1, 2, 3)})
+"""Digital, mammography and intra-oral X-ray images for processing."""
+
+
+def for_processing(intents: Iterable[str], sop_classes: Iterable[str]) -> str:
+    """Why projection images are not for looking at, for people, by PresentationIntentType (PS3.3 C.8.11.1.1.1) or SOP class; "" where one
+    of them may be."""
+    said = [(intent.strip().upper(), uid) for intent, uid in zip(intents, sop_classes, strict=True)]
+    raw = bool(said) and all(intent == "FOR PROCESSING" or (not intent and uid in _RAW_CLASSES) for intent, uid in said)
+    return "the images are for processing, not for presentation (PresentationIntentType)" if raw else ""
+
+
 def other_parts(part: BodyPart, said: Iterable[str]) -> list[str]:
     """Those of the words that name another part of the body."""
     # a code string is ASCII (PS3.5 6.2): of what is typed in another script nobody can say here what it means

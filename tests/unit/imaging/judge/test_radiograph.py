@@ -10,18 +10,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image as Picture
+from pydicom.dataset import Dataset
 
 from inference import codes
+from inference.applications.catalog import load
 from inference.findings import Evaluation, Findings
 from inference.imaging.header import read_instance
 from inference.imaging.judge.doubt import declines
-from inference.imaging.judge.errors import OtherAnatomy
+from inference.imaging.judge.errors import ImagesForProcessing, OtherAnatomy
 from inference.imaging.judge.expects import BodyPart, Expects, View
 from inference.imaging.judge.judging import Judge
 from inference.imaging.judge.radiograph import chest_doubts
 from inference.imaging.single_images import images_from
 from inference.imaging.subject import Image, Images
 from inference.imaging.volume import SliceSource
+from node.routing.decisions import seen
+from node.routing.gate import not_applicable
 from tests.lab import needs
 
 CHEST = Expects(part=BodyPart.CHEST, view=View.FRONTAL_CHEST)
@@ -38,6 +42,34 @@ def image_of(pixels: NDArray[np.generic]) -> Image:
         view="",
         laterality="",
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        ({"PresentationIntentType": "FOR PROCESSING"}, False),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1.1"}, False),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1.1", "PresentationIntentType": "FOR PRESENTATION"}, True),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1"}, True),
+        ({}, True),
+    ],
+)
+def test_what_a_detector_gave_is_no_film(said: dict[str, str], taken: bool) -> None:
+    """Digital X-ray comes twice from many rooms: as it was measured, for processing, and as people look at it. By headers and when read."""
+    header = Dataset()
+    for keyword, value in {"Modality": "DX", "BodyPartExamined": "CHEST", "ViewPosition": "PA", "SOPInstanceUID": "1.2", **said}.items():
+        setattr(header, keyword, value)
+    images = Images(images=(image_of(np.arange(64.0).reshape(8, 8)),), modality="DX", study_instance_uid="1.3", series_instance_uid="1.4")
+    kept = {
+        keyword: (value,) for keyword, value in {"Modality": "DX", "StudyInstanceUID": "1.3", "SeriesInstanceUID": "1.4", **said}.items()
+    }
+    gate = not_applicable(load("chest-xray"), seen("1.4", [(said.get("SOPClassUID", ""), kept)]))
+    if taken:
+        assert (Judge(CHEST, images, (header,)).before(), gate) == ((), "")
+    else:
+        assert gate == "the images are for processing, not for presentation (PresentationIntentType)"
+        with pytest.raises(ImagesForProcessing, match="for processing, not for presentation"):
+            Judge(CHEST, images, (header,)).before()
 
 
 @pytest.fixture(scope="module")
