@@ -1,13 +1,11 @@
 """The manifest of mr-deform, and what it says of a bending that was found; how it is found stands in `rigid` and `demons`."""
 
-import numpy as np
-
 from inference import codes
 from inference.applications.port import Accepts, Application, DeformationOutput, DerivedOutput, Infer, MeasurementOutput, Takes
 from inference.engines.extras import demand
-from inference.findings import Deformation, DerivedImage, Findings
+from inference.findings import DerivedImage, Findings, Measurement
 from inference.imaging.judge.expects import Expects
-from inference.imaging.registration.bending import CONCEPTS, measurements
+from inference.imaging.registration.bending import BENT_MOST, BENT_OFTEN, CONCEPTS, measurements
 from inference.imaging.registration.motion import TO_BEND, extent, refuse_unlike, said_of
 from inference.imaging.subject import VolumeSet
 from inference.translatable import Translatable, say
@@ -46,24 +44,26 @@ def analyse(pair: VolumeSet, infer: Infer) -> Findings:
     refuse_unlike(aligned.likeness, f"prior series {prior.series_instance_uid}", f"series {current.series_instance_uid}", TO_BEND)
     deformation = deform(current, prior, aligned.matrix)
     body = sitk.GetArrayViewFromImage(body_in(image_of(current), 0.0)) > 0
+    measured = tuple(measurements(deformation, current, prior, body))
     return Findings(
-        measurements=tuple(measurements(deformation, current, prior, body)),
+        measurements=measured,
         deformation=deformation,
         derived=(
             DerivedImage(
                 label=LABEL, voxels=resample_bent(current, prior, deformation), derivation=codes.SPATIAL_RESAMPLING, of_prior=True
             ),
         ),
-        remarks=(*_remarks(deformation), *said_of(aligned.overlap, aligned.likeness, *extent(aligned.matrix, aligned.middle))),
+        remarks=(*_remarks(measured), *said_of(aligned.overlap, aligned.likeness, *extent(aligned.matrix, aligned.middle))),
     )
 
 
-def _remarks(deformation: Deformation) -> tuple[Translatable, ...]:
-    ways = np.linalg.norm(deformation.offsets, axis=-1)
-    most_mm, often_mm = float(ways.max()), float(np.percentile(ways[ways > 0], 95)) if ways.any() else 0.0
+def _remarks(measured: tuple[Measurement, ...]) -> tuple[Translatable, ...]:
+    # nothing is measured where the body lies on one visit's images alone: then nothing was bent there
+    values = {one.name: one.value for one in measured}
+    most_mm, often_mm = values.get(BENT_MOST, 0.0), values.get(BENT_OFTEN, 0.0)
     remarks = [
         say(
-            "The prior was bent to fit the current images, by {often} mm or less in 95 % of the places and by {most} mm at most: what "
+            "The prior was bent to fit the current images, by {often} mm or less in 95 % of the body and by {most} mm at most: what "
             "changed between the visits is bent away with the rest. Read the original prior images, never these alone.",
             often=f"{often_mm:.1f}",
             most=f"{most_mm:.1f}",
@@ -71,7 +71,7 @@ def _remarks(deformation: Deformation) -> tuple[Translatable, ...]:
     ]
     remarks.append(
         say(
-            "Heads that were moved and not bent come out bent by 0.8 mm in 95 % of the places, and by 2.5 mm at most: less than that tells "
+            "Heads that were moved and not bent come out bent by 0.8 mm in 95 % of the body, and by 2.5 mm at most: less than that tells "
             "of no change. New lesions were not looked for."
         )
     )

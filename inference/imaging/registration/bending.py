@@ -18,10 +18,10 @@ from inference.imaging.volume import Volume
 FAR_MM = 2.0
 """From which on a place counts as bent: of heads that were moved and not bent, 0.03 % of the places at most are."""
 
-BENT_OFTEN = Code("BENT-P95", "99HILUM", "Displacement of 95 % of the body by bending, at most")
+BENT_OFTEN = Code("BENT-P95", "99HILUM", "Bending in 95 % of the body, at most")
 BENT_MOST = Code("BENT-MOST", "99HILUM", "Largest displacement by bending")
-BENT_SHARE = Code("BENT-OVER-2MM", "99HILUM", "Bent by more than 2 mm, share of the body")
-FOLDED_SHARE = Code("FOLDED", "99HILUM", "Folded by the bending, share of the places that move")
+BENT_SHARE = Code("BENT-OVER-2MM", "99HILUM", "Body bent by more than 2 mm, share")
+FOLDED_SHARE = Code("FOLDED", "99HILUM", "Moved places folded, share")
 LIKE_RIGID = Code("CORR-RIGID", "99HILUM", "Correlation of grey values before bending")
 LIKE_BENT = Code("CORR-BENT", "99HILUM", "Correlation of grey values after bending")
 

@@ -301,14 +301,14 @@ REMARKS: Mapping[str, str] = {
     "The prior covers {covered} % of the body in the current images; it is black elsewhere.": (
         "既往图像覆盖本次图像中体部的{covered} %，其余部分显示为黑色。"
     ),
-    "The prior was bent to fit the current images, by {often} mm or less in 95 % of the places and by {most} mm at most: what "
+    "The prior was bent to fit the current images, by {often} mm or less in 95 % of the body and by {most} mm at most: what "
     "changed between the visits is bent away with the rest. Read the original prior images, never these alone.": (
-        "既往图像经形变以符合本次图像：95 %的位置形变不超过{often} mm，最大{most} mm；两次检查之间的变化亦随之被消除。"
+        "既往图像经形变以符合本次图像：体部95 %的位置形变不超过{often} mm，最大{most} mm；两次检查之间的变化亦随之被消除。"
         "请阅读既往原始图像，不可单独阅读本序列。"
     ),
-    "Heads that were moved and not bent come out bent by 0.8 mm in 95 % of the places, and by 2.5 mm at most: less than that tells "
+    "Heads that were moved and not bent come out bent by 0.8 mm in 95 % of the body, and by 2.5 mm at most: less than that tells "
     "of no change. New lesions were not looked for.": (
-        "仅移动而未形变的头部，配准后95%的位置也会出现0.8 mm以内、最大2.5 mm的形变：小于此值不说明有变化。未查找新发病灶。"
+        "仅移动而未形变的头部，配准后体部95 %的位置也会出现0.8 mm以内、最大2.5 mm的形变：小于此值不说明有变化。未查找新发病灶。"
     ),
     "The prior was bent far: check by eye what differs there.": "既往图像形变较大，请目视核对该处差异。",
     "The prior lay far from the current images: check the alignment by eye.": "既往图像与本次图像位置相距较远，请目视核对配准结果。",

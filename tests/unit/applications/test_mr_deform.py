@@ -101,6 +101,8 @@ def test_what_is_found_is_what_the_manifest_declares(bent: VolumeSet, findings: 
     assert "Read the original prior images" in findings.remarks[0]
     assert "New lesions were not looked for" in findings.remarks[1]
     told = {one.name: one for one in findings.measurements}
+    often, most = (f"{told[name].value:.1f} mm" for name in (bending.BENT_OFTEN, bending.BENT_MOST))
+    assert f"by {often} or less in 95 % of the body and by {most} at most" in findings.remarks[0]
     assert [*told] == [*bending.CONCEPTS]
     # the hill of 5 mm, whose middle lies at 5 mm
     (image,) = told[bending.BENT_MOST].images
