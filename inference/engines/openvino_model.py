@@ -140,14 +140,15 @@ class OpenvinoComputation:
 
     def _answer(self, request: Any, given: Mapping[int, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         try:
-            results = request.infer(given, share_inputs=True, share_outputs=True)
+            # not `infer`: on one thread it returns in silence from what failed, with what lay in the memory of the answer
+            request.start_async(given, share_inputs=True)
+            request.wait()
         except RuntimeError as failed:
             last = (str(failed).strip().splitlines() or [type(failed).__name__])[-1].strip()
             if "alloc" in str(failed):
                 raise OutOfMemory(f'model "{self._config.name}": {last}') from failed
             raise WrongTensors(f'model "{self._config.name}" cannot compute these inputs: {last}') from failed
-        answer = {name: results[place] for name, place in self._outputs.items()}
-        # on one thread, sides that the network does not take have an answer without a value, and no error
+        answer = {name: request.get_output_tensor(place).data for name, place in self._outputs.items()}
         self._config.check_outputs(answer)
         return answer
 

@@ -127,6 +127,32 @@ def test_an_answer_may_be_larger_than_the_last_one_to_inputs_of_the_same_shapes(
         compute.end()
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_sides_that_a_network_does_not_take_have_no_answer(threads: int) -> None:
+    """Three times five values are no three times four, as a classifier makes a row of what it saw: on one thread OpenVINO said so to
+    nobody, and what lay in the memory of the answer was the answer."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    shape = numpy_helper.from_array(np.array([3, 4]), "shape")
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["h"]), helper.make_node("ReduceMean", ["h"], ["y"], axes=[0, 1], keepdims=1)]
+    sides = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", "columns"])]
+    mean = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1])]
+    graph = helper.make_model(helper.make_graph(nodes, "mean", sides, mean, [shape]), opset_imports=[helper.make_opsetid("", 13)])
+    onnx.checker.check_model(graph)
+    tensors = [TensorConfig(name=name, dtype=FLOATS, dims=dims) for name, dims in (("x", (-1, -1)), ("y", (1, 1)))]
+    said = ModelConfig(name="m", backend="", max_batch_size=0, inputs=(tensors[0],), outputs=(tensors[1],))
+    content, execution = graph.SerializeToString(), Execution(runtime=Runtime.OPENVINO)
+    compute = ModelInJail(REF, said, Path("model.onnx"), lambda: content, threads=threads, limits=LIMITS, execution=execution)
+    try:
+        for value in (1, 2):
+            assert compute({"x": np.full((3, 4), value, np.float32)})["y"].item() == value
+            with pytest.raises(WrongTensors, match="cannot compute these inputs"):
+                compute({"x": np.full((3, 5), value, np.float32)})
+    finally:
+        compute.end()
+
+
 def test_inputs_stay_and_outputs_are_the_caller_s(opened: Opener) -> None:
     """In-place operators of the model change its own copy; the answer may be written to, and the next call does not touch it."""
     compute = opened(module("def forward(self, x):\n  return x.mul_(2)"))
