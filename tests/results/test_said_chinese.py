@@ -96,7 +96,7 @@ def test_no_caution_is_a_bare_text() -> None:
 
 def test_no_translation_holds_an_english_word_that_is_no_name() -> None:
     """Names of programs, data sets, file formats and units stay; everything else is Chinese."""
-    names = {"Slicer", "dcmqi", "UTC", "PneumoniaMNIST", "BLAST", "JPEG", "DICOM", "PET", "FreeSurfer", "BraTS", "LIDC", "IDRI"}
+    names = {"Slicer", "dcmqi", "UTC", "PneumoniaMNIST", "BLAST", "JPEG", "DICOM", "PET", "FreeSurfer", "BraTS", "LIDC", "IDRI", "keV"}
     words = {word for text in SENTENCES.values() for word in _WORDS.findall(re.sub(r"\{\w+\}", "", text))}
     assert words <= names
 
