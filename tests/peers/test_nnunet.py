@@ -107,7 +107,7 @@ PARTS = {1: "hippocampus anterior", 2: "hippocampus posterior"}
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Case]:
-    """Every model with nnU-Net's labels; the last one as nnU-Net's export to a zip, too. And both networks of a cascade: all in one
+    """Every model with nnU-Net's labels; two of them as nnU-Net's export to a zip, too. And both networks of a cascade: all in one
     process, which takes longer to import nnU-Net than for a case."""
     folder = tmp_path_factory.mktemp("nnunet")
     made = {}
@@ -121,7 +121,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Case]:
             image=str(folder / f"{name}.npy"),
             labels=str(folder / f"{name}_labels.npy"),
             spacing=[float(length) for length in np.linalg.norm(each[0].affine[:3, :3], axis=0)],
-            zip=str(folder / f"{name}.zip") if name == "as_it_is" else "",
+            zip=str(folder / f"{name}.zip") if name in ("as_it_is", "fine") else "",
             seed=number,
             **model,
         )
@@ -269,9 +269,9 @@ def test_a_cascade_needs_both_networks(cascade: Case, tmp_path: Path) -> None:
 
 
 def test_its_own_zip_is_the_same_model(cases: Mapping[str, Case], repository: Callable[[str], Path], tmp_path: Path) -> None:
-    """What nnUNetv2_export_model_to_zip writes becomes the bytes that its folder becomes."""
+    """What nnUNetv2_export_model_to_zip writes of several folds becomes the bytes that their folder becomes."""
     folder = repository("as_it_is") / VERSION
-    _import(cases["as_it_is"].zip, tmp_path / "models")
+    import_nnunet(Path(cases["as_it_is"].zip), Trained(name="made", orientation="LPS"), tmp_path / "models")
     zipped = tmp_path / "models" / VERSION
     assert application(zipped / FILE).name == "made"
     assert (zipped / "model.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
@@ -281,7 +281,7 @@ def test_its_own_zip_is_the_same_model(cases: Mapping[str, Case], repository: Ca
 def test_the_page_is_followed(cases: Mapping[str, Case], tmp_path: Path) -> None:
     """docs/howto/import-nnunet.md: its commands as written, of a folder and of nnU-Net's own zip, make two applications. The folder's plans
     name the dataset as the page does: the application has its name of that."""
-    case, page = cases["as_it_is"], HowTo("import-nnunet.md")
+    case, page = cases["fine"], HowTo("import-nnunet.md")
     there = {f"Dataset004_Spleen/{MODEL}": str(tmp_path / "Dataset004_Spleen" / MODEL), "spleen.zip": str(tmp_path / "spleen.zip")}
     shutil.copytree(case.folder, there[f"Dataset004_Spleen/{MODEL}"])
     said_by = tmp_path / "Dataset004_Spleen" / MODEL / "plans.json"
