@@ -10,7 +10,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 RESAMPLES = 2000
 INTERVAL = (2.5, 97.5)
@@ -72,8 +71,11 @@ def auc(scores: Scores, positive: Truth) -> float:
     many, few = int(np.count_nonzero(positive)), int(np.count_nonzero(~positive))
     if not many or not few:
         return float("nan")
-    ranks = rankdata(scores)
-    return float((ranks[positive].sum() - many * (many + 1) / 2) / (many * few))
+    if np.isnan(scores).any():
+        return float("nan")
+    negative = np.sort(scores[~positive])
+    below, not_above = (int(negative.searchsorted(scores[positive], side).sum()) for side in ("left", "right"))
+    return (below + not_above) / 2 / (many * few)
 
 
 def interval(figure: Callable[[Scores, Truth], float], scores: Scores, positive: Truth, seed: int = 0) -> tuple[float, float]:

@@ -12,7 +12,6 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from training.evaluation.classification import Scores, Truth
 
@@ -36,6 +35,9 @@ class Areas:
 
 def areas(scores: Sequence[Scores], positive: Truth) -> Areas:
     """Of K scores (N,) each; with fewer than two cases of a class nothing is known of their covariance, and it is NaN."""
+    # half a second, which commands that compare nothing are spared
+    from scipy.stats import rankdata
+
     with_it, without = [], []
     for each in scores:
         ranks, many, few = rankdata(each), int(np.count_nonzero(positive)), int(np.count_nonzero(~positive))

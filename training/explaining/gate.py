@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from training.explaining.methods import LogOdds, Method, SeenImage
 from training.explaining.randomised import randomised
@@ -108,6 +107,8 @@ def likeness(before: NDArray[np.float32], after: Sequence[NDArray[np.float32]]) 
 
 def _rank_correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
     """The size of Spearman's."""
+    from scipy.stats import rankdata
+
     ranks = [rankdata(np.round(values.ravel().astype(np.float64), 12)) for values in (first, second)]
     if any(np.ptp(each) == 0 for each in ranks):
         return 1.0
