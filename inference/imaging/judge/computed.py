@@ -31,7 +31,8 @@ _BELOW = r"[ -]?(?:ACUTE|MM|MILLI|[0-9.,]+ ?MM|DURAL|ARACHN|CLAVI|CORTIC|XIPHO|P
 """What stands behind a "sub" that means below, less than, or a subject of BIDS, and no subtraction."""
 _WORDS = re.compile(
     rf"(?<![A-Z0-9])(?:MIPS?|MAXIP|MINIPS?|MNIP|VRT|DSA|SUB(?!{_BELOW})"
-    r"|(?:KNOCHEN)?(?:SUBTRA[CKHÇ]|SUBSTRA[CK]|SOUSTRA[CI]|SUSTRA[CI]|SOTTRA[ZT])\w*|BONE[ -]?(?:SUB|REMOV)\w*|KNOCHENENTFERN\w*"
+    r"|(?:KNOCHEN)?(?:SUBTRA[CKHÇ]|SUBSTRA[CK]|SOUSTRA[CI]|SUSTRA[CI]|SOTTRA[ZT])\w*"
+    rf"|BONE[ -]?(?:SUB(?!{_BELOW})|REMOV)\w*|KNOCHENENTFERN\w*"
     r"|(?:IODINE|JOD|IODE)[ -]?(?:MAPS?|KARTEN?|OVERLAY|DENSITY|CONCENTRATION|NO WATER)"
     r"|(?:MD|DECT|GSI|SPECTRAL) (?:IODINE|JOD|IODE|WATER|CALCIUM)|DE (?:IODINE|JOD|WATER)"
     r"|IODINE ?\(WATER\)|WATER ?\(IODINE\)|Z[ -]?EFF(?:ECTIVE)?|EFFECTIVE Z|RHO ?/? ?Z|ELECTRON DENSITY)(?![A-Z0-9])"

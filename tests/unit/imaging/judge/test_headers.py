@@ -186,6 +186,7 @@ def test_real_series_by_their_contrast(real: Callable[[str], list[Path]], series
             )
         ),
         *(("DERIVED\\SECONDARY\\AXIAL", said, True) for said in ("Thorax Jod MPR", "CT iod. KM ax 1.0", "Knochen 1.0", "bone ax")),
+        *(("DERIVED\\SECONDARY\\AXIAL", said, True) for said in ("Bone sub-mm ax", "Bone / Subdural", "Kopf Bone Subdural")),
         # what may be read in many ways is not tried in all of them, for that took years
         *(("DERIVED\\SECONDARY\\AXIAL", said, True) for said in (f"Iodine{57 * '.'}x", f"Jod 1{26 * '.1'} Thorax")),
         ("DERIVED\\PRIMARY\\AXIAL\\MAT_MODIFIED", "", False),
