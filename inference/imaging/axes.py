@@ -172,11 +172,11 @@ def axes_of(slices: Sequence[Slice], places: Sequence[Sequence[int]]) -> list[Ax
     found[0:0] = [_b_values(frames, places), _directions(frames, places)]
     found += [_vector(tag, plural, noun, slices, frames, places) for tag, plural, noun in _VECTORS]
     found += _dimensions(frames, places)
-    # a time alone says nothing where it stands with its day
-    kept: dict[str, Axis] = {}
+    # a time alone says nothing where it stands with its day; a dimension of the same name counts otherwise than what it counts
+    kept: dict[tuple[str, str], Axis] = {}
     for axis in found:
         if axis is not None:
-            kept.setdefault(axis.attribute, axis)
+            kept.setdefault((axis.attribute, axis.plural), axis)
     return [*kept.values()]
 
 

@@ -268,6 +268,17 @@ class TestEnhanced:
         with pytest.raises(FourDimensional, match="ContrastBolusAgentPhase"):
             subjects(Takes.VOLUME, "refuse", [tmp_path / "e.dcm"])
 
+    def test_a_dimension_counts_where_what_it_counts_drifts_from_slice_to_slice(self, tmp_path: Path) -> None:
+        """Inversion times as they were reached are others at each place; the instance's own dimension has the same two indices at each."""
+        dataset, pointer = self.grouped(), Dataset()
+        pointer.DimensionIndexPointer = 0x00189079
+        dataset.DimensionIndexSequence = [pointer]
+        for number, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+            content, modifier = Dataset(), Dataset()
+            content.DimensionIndexValues, modifier.InversionTimes = [number % 2 + 1], [200.0 + 700 * (number % 2) + 3 * (number // 2)]
+            group.FrameContentSequence, group.MRModifierSequence = [content], [modifier]
+        assert held(parts([save(dataset, tmp_path / "e.dcm")])) == [[0, 1, 2], [100, 101, 102]]
+
     def test_a_concatenation_is_whole_or_refused(self, tmp_path: Path) -> None:
         """Three instances of one multi-frame image: the frames of all are one volume, and no member may be missing."""
         paths = []
