@@ -106,7 +106,8 @@ class Judge:
         return told + _unknown_contrast(self._expects.contrast, self._headers)
 
     def after(self, findings: Findings) -> Findings:
-        """After the model: the findings with what is cut marked as such, and with what a reader must know first.
+        """After the model: the findings with what is cut marked as such, and with what a reader must know first; without numbers of HU,
+        where those are not such images' as anybody knows them.
 
         Raises
         ------
@@ -117,6 +118,7 @@ class Judge:
         volume = volume_of(self._subject)
         if volume is None:
             return findings
+        findings = _without_hu(findings, self._headers)
         looked_at = () if self._expects.own_borders else findings.segments
         cut = {segment.label: met for segment in looked_at if (met := borders_met(volume, segment.mask))}
         doubted = tuple(self._other_form(marked, volume, findings.segments, cut) for marked in self._expects.marked)
@@ -239,6 +241,18 @@ def _for_processing(headers: Sequence[Dataset]) -> str:
     return for_processing(
         [tags.text(header, PRESENTATION_INTENT) for header in headers], [tags.text(header, tags.SOP_CLASS_UID) for header in headers]
     )
+
+
+def _without_hu(findings: Findings, headers: Sequence[Dataset]) -> Findings:
+    """What an application measures by itself is held to what measures that it declares are held to."""
+    kept = tuple(one for one in findings.measurements if one.unit != codes.HOUNSFIELD_UNIT)
+    if len(kept) == len(findings.measurements):
+        return findings
+    against = next(filter(None, (one.against_measuring() for one in spectral(headers))), None)
+    if against is None:
+        return findings
+    told = say("Not measured: {what}, because {why}.", what=say("what is in HU"), why=against)
+    return replace(findings, measurements=kept, remarks=(*findings.remarks, told))
 
 
 def _silent(headers: Sequence[Dataset]) -> bool:

@@ -100,6 +100,7 @@ REMARKS: Mapping[str, str] = {
     # measures
     "Not measured: {what}, because {why}.": "未测量：{what}。原因：{why}。",
     "the mean value": "平均值",
+    "what is in HU": "以HU表示的数值",
     "the standard deviation of the values": "标准差",
     "the share of the volume below {limit}": "低于{limit}的体积占比",
     "the share of the volume above {limit}": "高于{limit}的体积占比",

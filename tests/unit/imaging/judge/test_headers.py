@@ -14,7 +14,7 @@ from inference.imaging.judge.errors import ComputedImages, NoAnatomy, NotAPatien
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects
 from inference.imaging.judge.judging import Judge
 from inference.imaging.judge.words import no_patient
-from tests.unit.imaging.judge.made import brain, pictured, volume_of
+from tests.unit.imaging.judge.made import brain, found, pictured, volume_of
 
 
 def header(**said: object) -> Dataset:
@@ -227,6 +227,26 @@ def test_what_was_made_native_is_not_native(said: dict[str, Any]) -> None:
     with pytest.raises(ComputedImages, match="not native"):
         Judge(Expects(part=BodyPart.HEAD, native=True), volume, (header(**said),)).before()
     assert Judge(Expects(part=BodyPart.HEAD), volume, (header(**said),)).before() == ()
+
+
+@pytest.mark.parametrize(
+    ("described", "why"),
+    [
+        ("Thorax VNC", "a material was computed out of these images"),
+        ("Thorax Monoenergetic", "these images are computed for one energy, which is not said"),
+        ("Thorax 70 keV", ""),
+        ("Thorax 1.0 Br40", ""),
+    ],
+)
+def test_what_an_application_measures_in_hu_by_itself_is_left_out_of_such_images(described: str, why: str) -> None:
+    """The mean of ct-lung as a declared mean (ADR-0121): the volume stays, and the reader is told."""
+    mask = brain()
+    volume = volume_of(pictured(mask), (2.5,) * 3, "CT")
+    made = found(volume, mask)
+    said = Judge(Expects(), volume, (header(Modality="CT", SeriesDescription=described),)).after(made)
+    kept, left = made.measurements
+    assert said.measurements == ((kept,) if why else (kept, left))
+    assert [one.partition(why)[0] for one in said.remarks] == (["Not measured: what is in HU, because "] if why else [])
 
 
 def test_energy_and_derivation_are_read_where_they_are_coded() -> None:
