@@ -21,7 +21,8 @@ class OtherContrast(InputError):
 
 
 class NoAnatomy(InputError):
-    """The pixels show nothing that hangs together: noise, or one even value; or they are turned into their negative."""
+    """The pixels show nothing that hangs together: noise, or one even value; or they are turned into their negative; or, of CT, they
+    are no HU."""
 
     code = "HLM-3122"
     remedy = "Look at the series. Where it shows the patient rightly, report this as a defect of hilum; else cancel the job."
@@ -38,11 +39,15 @@ class OtherAnatomy(InputError):
 
 
 class ComputedImages(InputError):
-    """The headers say that the images are projections, differences or renderings of others, or maps of a material, of which spectral CT
-    makes several: their values are no measurement of a place, or no HU."""
+    """The headers say that the images are projections, differences or renderings of others; or maps of a material, images of another energy
+    than that of a tube voltage or, where native ones are asked for, such with a material taken out, as spectral CT computes them: their
+    values are no measurement of a place, no HU, or not the HU that the model was made for."""
 
     code = "HLM-3125"
-    remedy = "Send the images that they were computed from, and let the route's `when` leave these out (ImageType); cancel the job."
+    remedy = (
+        "Send the images that they were computed from, or those of 60 to 80 keV, and let the route's `when` leave these out (ImageType, "
+        "SeriesDescription); cancel the job."
+    )
 
 
 class BeyondAnyPatient(InputError):
