@@ -26,9 +26,11 @@ _ONE_ENERGY, _REMOVED = "VMI", "MAT_REMOVED"
 _MODIFIED_UNIT = "HU_MOD"
 """RescaleType of images whose HU were modified (PS3.3 C.11.1.1.2)."""
 _KEV = re.compile(r"(?<![0-9.,])([0-9]{2,3})(?:[.,]0+)? ?KEV(?![A-Z])")
-_ONE_ENERGY_WORDS = re.compile(r"(?<![A-Z0-9])(?:VMI|MONO[ -]?E(?:NERG[A-Z]*)?|MONO\+|(?:VIRTUAL |VIRTUELL )MONO[A-Z]*)(?![A-Z])")
+_ONE_ENERGY_WORDS = re.compile(
+    r"(?<![A-Z0-9])(?:VMI|MONO[ -]?E(?:NERG[A-Z]*)?|MONO\+|MONOCHROMAT[A-Z]*|(?:VIRTUAL |VIRTUELL )MONO[A-Z]*)(?![A-Z])"
+)
 _REMOVED_WORDS = re.compile(
-    r"(?<![A-Z0-9])(?:VNC|VNCA|GSI VUE|CALSUPP|CALCIUM SUPP[A-Z]*"
+    r"(?<![A-Z0-9])(?:VNC|VNCA|GSI VUE|PURE ?(?:LUMEN|CALCIUM)|CALSUPP|CALCIUM SUPP[A-Z]*"
     r"|VIRTUAL[A-Z]* (?:NON[ -]?(?:CONTRAST|CALCIUM)|UNENHANCED|NATIV[A-Z]*|PLAIN)|VIRTUELL[A-Z]* NATIV[A-Z]*|NATIV[A-Z]* VIRTU[A-Z]*"
     r"|SANS CONTRASTE VIRTUEL[A-Z]*)(?![A-Z])"
 )

@@ -84,6 +84,8 @@ def test_shares_are_those_of_simpleitks_threshold(limit: float) -> None:
         ("Thorax 1.0 Br40 70keV", ""),
         ("MonoE 40 keV", "these images are computed for one energy, 40 keV: their HU are not those of a tube voltage"),
         ("Monoenergetic", "these images are computed for one energy, which is not said: their HU are not those of a tube voltage"),
+        ("GSI Monochromatic", "these images are computed for one energy, which is not said: their HU are not those of a tube voltage"),
+        ("Carotis PURELumen Bv48", "a material was computed out of these images: their HU are not those that were measured"),
         ("Abdomen VNC", "a material was computed out of these images: their HU are not those that were measured"),
     ],
 )
