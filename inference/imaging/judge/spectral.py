@@ -108,4 +108,5 @@ def _kev(frame: FrameData) -> float | None:
     if stated is None:
         items = tags.items(frame.header, _CHARACTERISTICS, frame.uid)
         stated = tags.stated(items[0], _ENERGY, 1) if items else None
-    return None if stated is None else stated[0]
+    # 0 is what a writer leaves where there is no such energy
+    return stated[0] if stated is not None and stated[0] > 0 else None

@@ -262,6 +262,10 @@ def test_energy_and_derivation_are_read_where_they_are_coded() -> None:
     ):
         with pytest.raises(ComputedImages, match="computed for one energy, 40 keV"):
             Judge(Expects(part=BodyPart.HEAD), volume, (said,)).before()
+    energy.MonoenergeticEnergyEquivalent = 0.0  # left there by a writer that computed no such image
+    assert (
+        Judge(Expects(part=BodyPart.HEAD), volume, (header(Modality="CT", MultienergyCTCharacteristicsSequence=[energy]),)).before() == ()
+    )
     with pytest.raises(ComputedImages, match="DerivationCodeSequence has 113062"):
         Judge(Expects(part=BodyPart.HEAD), volume, (header(DerivationCodeSequence=[code]),)).before()
     assert Judge(Expects(part=BodyPart.HEAD), volume, (header(Modality="MR", SeriesDescription="MONO 40 keV"),)).before() == ()
