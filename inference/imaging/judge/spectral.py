@@ -25,7 +25,7 @@ _ONE_ENERGY, _REMOVED = "VMI", "MAT_REMOVED"
 """Values 4 of ImageType (PS3.3 C.8.15.2.1.1.5)."""
 _MODIFIED_UNIT = "HU_MOD"
 """RescaleType of images whose HU were modified (PS3.3 C.11.1.1.2)."""
-_KEV = re.compile(r"(?<![0-9.,])([0-9]{2,3})(?:[.,]0+)? ?KEV(?![A-Z])")
+_KEV = re.compile(r"(?<![0-9.,])([0-9]{2,3})(?:[.,]0+)?[ -]?KEV(?![A-Z])")
 _ONE_ENERGY_WORDS = re.compile(
     r"(?<![A-Z0-9])(?:VMI|MONO[ -]?E(?:NERG[A-Z]*)?|MONO\+|MONOCHROMAT[A-Z]*|(?:VIRTUAL |VIRTUELL )MONO[A-Z]*)(?![A-Z])"
 )

@@ -192,6 +192,7 @@ def test_real_series_by_their_contrast(real: Callable[[str], list[Path]], series
         ("DERIVED\\PRIMARY\\AXIAL\\MAT_MODIFIED", "", False),
         ("DERIVED\\PRIMARY\\AXIAL\\VMI", "MonoE 40 keV", False),
         ("DERIVED\\SECONDARY\\AXIAL", "VMI_190keV", False),
+        ("DERIVED\\SECONDARY\\AXIAL", "40-keV VMI", False),
         ("DERIVED\\SECONDARY\\AXIAL", "Mono+ 50keV Br40", False),
         ("DERIVED\\PRIMARY\\AXIAL\\VMI", "", True),  # which energy is not said
         ("ORIGINAL\\PRIMARY\\AXIAL", "Thorax 1.0 Br40 70keV", True),
