@@ -29,8 +29,9 @@ _AS_STORED = ((1.0,), (0.0,))
 """RescaleSlope and RescaleIntercept that change nothing."""
 _LEAST_BLOCK = 3
 """Slices of one kind that are a block, as over the base of a skull, where a kind comes back behind another."""
-_LEAST_STEP = 10.0
-"""HU by which intercepts of neighbours have to differ for values to tell whether they are meant: a slice that lost its own is 1000 off."""
+_LEAST_STEP = 100.0
+"""HU by which intercepts of neighbours have to differ for values to tell whether they are meant: a slice that lost its own is 1000 off, and
+from slice to slice tissue itself changes by tens."""
 _FEWEST = 0.1
 """The share of two slices that has to be above their least values (air, as far as it is stored, and what lies outside the field of view)
 for these to be left out."""

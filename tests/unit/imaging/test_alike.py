@@ -158,6 +158,16 @@ def test_slices_of_intercepts_of_their_own_are_each_in_hu(intercepts: list[int],
     assert all(abs(float(plane[12, 10]) - 40) < 60 for plane in voxels)
 
 
+def test_tissue_that_changes_as_intercepts_do_is_none_that_lost_its_own(tmp_path: Path) -> None:
+    """The last slice lies in a denser organ, by as many HU as its intercept is larger."""
+    slices = [np.maximum(_ONE_BODY + 1024, 0), np.maximum(_ONE_BODY + 1024, 0), np.maximum(_ONE_BODY + 40 + 984, 0)]
+    files = [
+        save(one_instance(pixels.astype("u2"), number, Modality="CT", RescaleSlope=1, RescaleIntercept=said), tmp_path / f"{number}.dcm")
+        for number, (pixels, said) in enumerate(zip(slices, (-1024, -1024, -984), strict=True))
+    ]
+    assert assemble(files).voxels.shape == (3, 24, 20)
+
+
 @pytest.mark.parametrize("lost", [[0], [3], [5], [1, 2], [3, 4, 5]])
 @pytest.mark.parametrize("intercepts", [[-1024] * 6, [-1024, -1060, -1031, -1049, -1090, -1024]])
 def test_a_slice_whose_intercept_was_lost_is_named_by_its_values(lost: list[int], intercepts: list[int], tmp_path: Path) -> None:
