@@ -73,8 +73,8 @@ def openvino_computation(
 class OpenvinoComputation:
     """A loaded model; call it with arrays by tensor name, from any number of threads.
 
-    A call that fails half way, by sides that the network does not take, leaves shapes behind in the compiled model, by which OpenVINO
-    would judge the next call: it is compiled anew.
+    A call that fails half way, by sides that the network does not take or for want of memory, leaves shapes behind in the compiled model,
+    by which OpenVINO would judge the next call: it is compiled anew.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class OpenvinoComputation:
         given = {self._inputs[name]: np.ascontiguousarray(array) for name, array in inputs.items()}
         try:
             return self._answer(request, given)
-        except WrongTensors:
+        except (WrongTensors, OutOfMemory):
             self._compiled = self._compile()
             raise
 

@@ -18,7 +18,7 @@ import pytest
 
 from inference.applications.ct_lung.stored import finishing
 from inference.engines import pinned
-from inference.engines.errors import HostileModel, UnreadableModel, WrongTensors
+from inference.engines.errors import HostileModel, OutOfMemory, UnreadableModel, WrongTensors
 from inference.engines.execution import Execution, Runtime
 from inference.engines.jail import memory, messages, probe, process, template
 from inference.engines.jail import model as jail
@@ -131,19 +131,10 @@ def test_an_answer_may_be_larger_than_the_last_one_to_inputs_of_the_same_shapes(
 def test_sides_that_a_network_does_not_take_have_no_answer(threads: int) -> None:
     """Three times five values are no three times four, as a classifier makes a row of what it saw: on one thread OpenVINO said so to
     nobody, and what lay in the memory of the answer was the answer."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
     shape = numpy_helper.from_array(np.array([3, 4]), "shape")
-    nodes = [helper.make_node("Reshape", ["x", "shape"], ["h"]), helper.make_node("ReduceMean", ["h"], ["y"], axes=[0, 1], keepdims=1)]
-    sides = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", "columns"])]
-    mean = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1])]
-    graph = helper.make_model(helper.make_graph(nodes, "mean", sides, mean, [shape]), opset_imports=[helper.make_opsetid("", 13)])
-    onnx.checker.check_model(graph)
-    tensors = [TensorConfig(name=name, dtype=FLOATS, dims=dims) for name, dims in (("x", (-1, -1)), ("y", (1, 1)))]
-    said = ModelConfig(name="m", backend="", max_batch_size=0, inputs=(tensors[0],), outputs=(tensors[1],))
-    content, execution = graph.SerializeToString(), Execution(runtime=Runtime.OPENVINO)
-    compute = ModelInJail(REF, said, Path("model.onnx"), lambda: content, threads=threads, limits=LIMITS, execution=execution)
+    compute = mean_by_openvino([helper.make_node("Reshape", ["x", "shape"], ["h"])], [shape], threads)
     try:
         for value in (1, 2):
             assert compute({"x": np.full((3, 4), value, np.float32)})["y"].item() == value
@@ -151,6 +142,40 @@ def test_sides_that_a_network_does_not_take_have_no_answer(threads: int) -> None
                 compute({"x": np.full((3, 5), value, np.float32)})
     finally:
         compute.end()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_takes_too_much_memory_leaves_nothing_to_the_next(threads: int) -> None:
+    """A row of twelve million values as a square of each with each takes 576 TB. OpenVINO kept asking for as much for the row of two behind
+    it, which it had computed before."""
+    from onnx import helper
+
+    square = [helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0]), helper.make_node("MatMul", ["t", "x"], ["h"])]
+    compute = mean_by_openvino(square, [], threads)
+    try:
+        for value in (1, 2):
+            assert compute({"x": np.full((1, 2), value, np.float32)})["y"].item() == value**2
+            with pytest.raises(OutOfMemory, match="576000000000000 bytes"):
+                compute({"x": np.full((1, 12_000_000), value, np.float32)})
+    finally:
+        compute.end()
+
+
+def mean_by_openvino(nodes: list[Any], constants: list[Any], threads: int) -> ModelInJail:
+    """The mean `y`, (1, 1), of what ONNX nodes make of `x`, (rows, columns), and call `h`."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    mean = helper.make_node("ReduceMean", ["h"], ["y"], axes=[0, 1], keepdims=1)
+    given = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", "columns"])]
+    made = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1])]
+    graph = helper.make_graph([*nodes, mean], "mean", given, made, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    onnx.checker.check_model(model)
+    tensors = [TensorConfig(name=name, dtype=FLOATS, dims=dims) for name, dims in (("x", (-1, -1)), ("y", (1, 1)))]
+    said = ModelConfig(name="m", backend="", max_batch_size=0, inputs=(tensors[0],), outputs=(tensors[1],))
+    content, execution = model.SerializeToString(), Execution(runtime=Runtime.OPENVINO)
+    return ModelInJail(REF, said, Path("model.onnx"), lambda: content, threads=threads, limits=LIMITS, execution=execution)
 
 
 def test_inputs_stay_and_outputs_are_the_caller_s(opened: Opener) -> None:
