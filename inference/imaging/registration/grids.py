@@ -14,6 +14,8 @@ _MARGIN_MM = 8.0
 _EXTREME = (0.0005, 0.9995)
 _SHEARED_PIXELS = 1.0
 """Slices that drift sideways by less over the whole stack stand where they are; `straightened` moves what drifts by more."""
+_ROUNDED = 6
+"""Digits of a step in mm."""
 _LEAST_PIXELS = 4
 """Along each axis, a thin slab too: ITK smooths over no fewer."""
 
@@ -26,18 +28,21 @@ def image_of(volume: Volume) -> sitk.Image:
     NothingToRegister
         Its axes are not perpendicular, or every voxel has the same value.
     """
-    spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
-    directions = volume.affine[:3, :3] / spacing
-    left, _, right = np.linalg.svd(directions)
-    drift_mm = np.linalg.norm((left @ right - directions) * spacing, axis=0) * (np.array(volume.voxels.shape) - 1)
-    if drift_mm.max() > _SHEARED_PIXELS * spacing[1:].min():
+    axes = volume.affine[:3, :3].copy()
+    # where a stack leans, its slices stay as they lie and its step is made perpendicular; no more than rounding is left as it is
+    axes[:, 0] -= np.round(axes[:, 1:] @ np.linalg.lstsq(axes[:, 1:], axes[:, 0])[0], _ROUNDED)
+    spacing = np.linalg.norm(axes, axis=0)
+    left, _, right = np.linalg.svd(axes / spacing)
+    directions = left @ right
+    drift_mm = np.linalg.norm(volume.affine[:3, :3] - directions * spacing, axis=0) * (np.array(volume.voxels.shape) - 1)
+    if drift_mm.max() > _SHEARED_PIXELS * spacing[1:].max():
         raise NothingToRegister(f"the slices of series {volume.series_instance_uid} are sheared against each other (gantry tilt)")
     if volume.voxels.min() == volume.voxels.max():
         raise NothingToRegister(f"series {volume.series_instance_uid} is even: every voxel has the same value")
     image = sitk.GetImageFromArray(volume.voxels.astype(np.float32, copy=False))
     image.SetSpacing(spacing[::-1].tolist())
     image.SetOrigin(volume.affine[:3, 3].tolist())
-    image.SetDirection((left @ right)[:, ::-1].ravel().tolist())
+    image.SetDirection(directions[:, ::-1].ravel().tolist())
     return image
 
 
