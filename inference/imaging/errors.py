@@ -204,7 +204,7 @@ class EvenRole(InputError):
 
 
 class NotInOneFrame(InputError):
-    """A series that is to be analysed with another lies in another frame of reference, and its role allows no registration."""
+    """A series would have to be registered onto another, and is not: its role does not allow it, or one of the two is neither CT nor MR."""
 
     code = "HLM-3035"
     remedy = "Send series of one examination, in one frame of reference; nothing can be laid on the other by guess."

@@ -70,7 +70,7 @@ def motion_onto(reference: Volume, moving: Volume, place: RolePlace) -> tuple[Af
     Raises
     ------
     NotInOneFrame
-        It is of another frame of reference, and its role allows no registration.
+        It is of another frame of reference, and its role allows no registration, or it or the reference is neither CT nor MR.
     MovedTooFar
         The registration goes further than its role allows.
     NotTheSame, NothingToRegister
