@@ -74,7 +74,7 @@ class OpenvinoComputation:
     """A loaded model; call it with arrays by tensor name, from any number of threads.
 
     A call that fails half way, by sides that the network does not take or for want of memory, leaves shapes behind in the compiled model,
-    by which OpenVINO would judge the next call: it is compiled anew.
+    by which OpenVINO would judge the next call: that one compiles it anew.
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class OpenvinoComputation:
         self._model = model
         self._determined: dict[tuple[tuple[int, ...], ...], bool] = {}
         self._compile = compiled
-        self._compiled = compiled()
+        self._compiled: Any | None = compiled()
         self._inputs = inputs
         self._outputs = outputs
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         # a request of its own for every call: its outputs are handed out as they are, and no other call writes into them
-        return self._infer(self._compiled.create_infer_request(), inputs)
+        return self._infer(self._ready().create_infer_request(), inputs)
 
     def into(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> bool:
         """Compute into arrays that are there; False where the answer has other shapes or types, or may have, and stands nowhere.
@@ -99,7 +99,7 @@ class OpenvinoComputation:
         """
         if not self._shapes_tell(inputs):
             return False
-        compiled = self._compiled
+        compiled = self._ready()
         request = compiled.create_infer_request()
         for name, place in self._outputs.items():
             port, array = compiled.outputs[place], outputs[name]
@@ -135,8 +135,15 @@ class OpenvinoComputation:
         try:
             return self._answer(request, given)
         except (WrongTensors, OutOfMemory):
-            self._compiled = self._compile()
+            # not compiled at once: where memory is short, that would fail too, and the model be called unreadable
+            self._compiled = None
             raise
+
+    def _ready(self) -> Any:
+        compiled = self._compiled
+        if compiled is None:
+            compiled = self._compiled = self._compile()
+        return compiled
 
     def _answer(self, request: Any, given: Mapping[int, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         try:
