@@ -87,7 +87,7 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
             GRADE,
             *map(of_the_whole, _recommended(listed, decided, volume)),
             *_approximate(listed, volume),
-            *_rated(listed),
+            *map(of_the_whole, _rated(listed)),
             *_searched(detected, len(sure), volume),
         ),
     )

@@ -244,9 +244,12 @@ def test_without_lungs_nothing_is_said() -> None:
 
 @pytest.mark.slow
 def test_of_a_short_series_no_follow_up_is_recommended() -> None:
-    """It goes by all nodules that there are, of which some may be on what did not come; lengths and what the slices are stay."""
+    """It goes by all nodules that there are, of which some may be on what did not come; lengths and what the slices are stay. Nothing is
+    rated either, and no sentence is of a rating that is not there."""
     shortage = Shortage(lack=Lack.COUNT, came=154, expected=384)
     short = as_incomplete(found(), shortage, chest(BALLS, 60), marked=True)
+    large = as_incomplete(found((Ball(at_mm=(0.0, 10.0, 45.0), mm=36.25, core_mm=36.25),)), shortage, chest(BALLS, 60), marked=True)
+    assert not any("LIDC" in remark for one in (short, large) for remark in one.remarks)
     assert any(quality.name == codes.RECOMMENDED_FOLLOW_UP for one in found().locations for quality in one.qualities)
     assert [[quality.name for quality in one.qualities] for one in short.locations] == [[DENSITY]] * len(found().locations)
     assert any("Follow-up" in remark for remark in found().remarks)
