@@ -25,6 +25,8 @@ RATINGS = range(1, 6)
 """What a reader could say of a nodule: 1 "highly unlikely for cancer" to 5 "highly suspicious for cancer"."""
 _MOST = 4
 """Readers of a scan."""
+_SIDE = 2**16
+"""No image has more rows or columns (PS3.3 C.7.6.3.1.1)."""
 _SCANS = "SELECT id, patient_id, pixel_spacing FROM scans ORDER BY id"
 _HEIGHTS = "SELECT scan_id, val FROM zvals"
 _RATED = "SELECT scan_id, id, malignancy FROM annotations ORDER BY id"
@@ -116,12 +118,12 @@ def _of_scan(
     lines: Mapping[int, Sequence[tuple[int, float, str]]],
 ) -> Iterator[RatedNodule]:
     slices = np.unique([float(height) for (height,) in heights])
-    outlined = [one for annotation, rating in rated if (one := _outlined(int(rating), lines.get(annotation, ()), slices)) is not None]
-    if not outlined:
+    if not rated:
         return
-    if len(slices) < 2 or not pixel_mm > 0:
+    if len(slices) < 2 or not np.isfinite(slices).all() or not 0 < pixel_mm < np.inf:
         raise ValueError(f"nodules on {len(slices)} slices of pixels of {pixel_mm} mm")
     spacing_mm = (float(np.median(np.diff(slices))), pixel_mm, pixel_mm)
+    outlined = [one for annotation, rating in rated if (one := _outlined(rating, lines.get(annotation, ()), slices)) is not None]
     for group in _together(outlined, np.array(spacing_mm)):
         start = np.min([one.start for one in group], axis=0)
         shape = tuple(int(side) for side in np.max([one.stop for one in group], axis=0) - start)
@@ -137,10 +139,15 @@ def _outlined(rating: int, lines: Sequence[tuple[int, float, str]], slices: NDAr
         raise ValueError(f"a rating of {rating}, where readers had {RATINGS[0]} to {RATINGS[-1]}")
     found = []
     for inside, height, corners in lines:
-        # column,row a line
-        points = np.array([[float(each) for each in corner.split(",")][::-1] for corner in corners.split()])
+        # column,row a line; a store may hold NULL
+        points = np.array([[float(each) for each in corner.split(",")][::-1] for corner in str(corners).split()])
         if len(points) > 2:
-            found.append((int(np.abs(slices - height).argmin()), points, bool(inside)))
+            away = np.abs(slices - height)
+            if 2 * away.min() > np.diff(slices).min():
+                raise ValueError(f"an outline at {height} mm, where the scan has no slice")
+            if points.shape[1:] != (2,) or not ((points >= 0) & (points < _SIDE)).all():
+                raise ValueError("an outline with a corner that is no column,row of an image")
+            found.append((int(away.argmin()), points, bool(inside)))
     if not found:
         return None
     corners_of = np.concatenate([np.insert(points, 0, z, axis=1) for z, points, _ in found])
