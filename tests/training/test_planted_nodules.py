@@ -13,6 +13,7 @@ from training.data.lidc_outlines import rated_nodules
 from training.data.made_thorax import SPACING_MM, made_thorax
 from training.data.outlined_bodies import OUTLINES, OutlinedBody, outlined_bodies
 from training.data.planted_nodules import DIAMETERS_MM, GROUND_GLASS, SOLID, Planted, planted
+from training.data.thoraxes import SIDES, sides
 from training.errors import UnfitData
 
 SMALL: Shape = (56, 80, 104)
@@ -95,6 +96,18 @@ def test_forms_that_readers_outlined_are_planted(hu: np.ndarray, tmp_path: Path)
     assert np.count_nonzero(one.labels) * SPACING_MM**3 == pytest.approx(sum(each.volume_mm3 for each in one.nodules), rel=0.3)
     with pytest.raises(UnfitData, match=r"has no nodule of 4 to 30 mm, outlined by three readers, of a patient for train"):
         outlined_bodies(write_outlines(tmp_path / "two.sqlite", 2, readers=2), "train")
+
+
+def test_a_ct_with_other_forms_is_another_case(tmp_path: Path) -> None:
+    """By the names of its cases a run is known again: one of made forms is not gone on with, or judged, on outlined ones."""
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "given.nii.gz").touch()
+    made = sides(tmp_path, dict.fromkeys(SIDES, 2), SMALL)
+    (tmp_path / OUTLINES).touch()
+    outlined = sides(tmp_path, dict.fromkeys(SIDES, 2), SMALL)
+    for ours, theirs in ((made.train, outlined.train), (made.validation, outlined.validation), (made.test, outlined.test)):
+        assert [case.patient for case in ours] == [case.patient for case in theirs]
+        assert not {case.name for case in ours} & {case.name for case in theirs}
 
 
 def body_mm3(body: OutlinedBody) -> float:

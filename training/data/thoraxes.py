@@ -30,6 +30,8 @@ PLANTINGS = 4
 """Of a CT that was given; each counts as a case, all of them as one patient."""
 FINEST_MM = 1.0
 """CTs with smaller voxels are brought to these: planting goes over all voxels for each nodule."""
+OF_OUTLINES = ", LIDC's outlines"
+"""Added to what a CT is called whose nodules have real forms."""
 _MADE_AFFINE = np.diag([SPACING_MM] * 3 + [1.0])[[2, 1, 0, 3]]
 
 
@@ -88,11 +90,14 @@ def of_file(path: Path, planting: int, forms: Forms = no_forms) -> Thorax:
 def _cases(side: str, given: Mapping[str, Path], made: int, shape: Shape, outlines: Path | None) -> Iterator[Case]:
     first = 10_000 * SIDES.index(side)
     forms: Forms = no_forms if outlines is None else partial(outlined_bodies, outlines, side)
+    # a run is known again by its cases' names
+    of = "" if outlines is None else OF_OUTLINES
     for seed in range(first, first + made):
-        yield _case(side, Case(patient=f"made {seed}", name=f"made {seed}", load=partial(of_made, seed, shape, forms)))
+        yield _case(side, Case(patient=f"made {seed}", name=f"made {seed}{of}", load=partial(of_made, seed, shape, forms)))
     for name, path in given.items():
         for planting in range(PLANTINGS):
-            yield _case(side, Case(patient=name, name=f"{name}, planting {planting + 1}", load=partial(of_file, path, planting, forms)))
+            called = f"{name}, planting {planting + 1}{of}"
+            yield _case(side, Case(patient=name, name=called, load=partial(of_file, path, planting, forms)))
 
 
 def _case(side: str, case: Case) -> Case:
@@ -108,7 +113,7 @@ def _with_nodules(volume: Volume, seed: int, kind: str, bodies: Sequence[Body]) 
     return Thorax(
         volume=_holding(volume, voxels, grid),
         labels=made.labels,
-        attributes={"CT": f"{kind}, LIDC's outlines" if bodies else kind},
+        attributes={"CT": f"{kind}{OF_OUTLINES}" if bodies else kind},
         nodules=made.nodules,
     )
 
