@@ -74,12 +74,14 @@ def test_a_diamond_encloses_what_lies_within() -> None:
         (("<SeriesInstanceUid>", "<SeriesInstanceUid>9"), "is of series"),
         (("<imageSOP_UID>", "<imageSOP_UID>9"), "not in the series"),
         (("<xCoord>20", "<xCoord>twenty"), "twenty"),
-        (("<inclusion>TRUE</inclusion>", ""), "inclusion"),
+        (("<xCoord>20", "<xCoord>nan"), "leaves its 40 rows and 48 columns"),
+        (("<xCoord>20", "<xCoord>2000"), r"a\.xml: an outline on image .* leaves its 40 rows and 48 columns"),
+        (("<inclusion>TRUE</inclusion>", ""), r"a\.xml: roi without inclusion"),
         (('encoding="UTF-8"?>', 'encoding="UTF-8"?><!DOCTYPE a [<!ENTITY b "c">]>'), "document type"),
     ],
 )
 def test_what_is_wrong_with_an_xml_file_is_said(volume: Volume, tmp_path: Path, change: tuple[str, str], says: str) -> None:
-    """Another document, another series, an image that is not there, no number; never a half-read file."""
+    """Another document, another series, an image that is not there, no number, a place beyond the image; never a half-read file."""
     whole = message(volume, [[nodule([roi(volume, 5, outline(10, 20, 8))], 5)]])
     assert change[0] in whole
     (tmp_path / "a.xml").write_text(whole.replace(*change))

@@ -74,10 +74,10 @@ def readings(file: Path, volume: Volume) -> tuple[Reading, ...]:
         raise UnfitData(f"{file} cannot be read: {broken}") from broken
     if root.tag != f"{_NAMESPACE}LidcReadMessage":
         raise UnfitData(f"{file} is no LidcReadMessage of {_NAMESPACE[1:-1]}")
-    uid = _text(root, "ResponseHeader/SeriesInstanceUid")
-    if uid != volume.series_instance_uid:
-        raise UnfitData(f"{file} is of series {uid}, not of {volume.series_instance_uid}")
     try:
+        uid = _text(root, "ResponseHeader/SeriesInstanceUid")
+        if uid != volume.series_instance_uid:
+            raise UnfitData(f"{file} is of series {uid}, not of {volume.series_instance_uid}")
         return tuple(
             found
             for reader, session in enumerate(root.iterfind(f"{_NAMESPACE}readingSession"), start=1)
@@ -177,7 +177,11 @@ def _outlines(nodule: ElementTree.Element, volume: Volume) -> Iterator[tuple[int
             raise ValueError(f"image {uid} is not in the series")
         edges = [(float(_text(edge, "yCoord")), float(_text(edge, "xCoord"))) for edge in roi.iterfind(f"{_NAMESPACE}edgeMap")]
         if len(edges) > 2:
-            yield slices[uid], np.array(edges), _text(roi, "inclusion").upper() == "TRUE"
+            points, sides = np.array(edges), volume.voxels.shape[1:]
+            # what touches the border of an image is outlined just beyond it
+            if not ((points >= -1) & (points <= sides)).all():
+                raise ValueError(f"an outline on image {uid} leaves its {sides[0]} rows and {sides[1]} columns")
+            yield slices[uid], points, _text(roi, "inclusion").upper() == "TRUE"
 
 
 def enclosed(points: NDArray[np.float64], shape: tuple[int, ...]) -> Mask:
@@ -200,5 +204,5 @@ def enclosed(points: NDArray[np.float64], shape: tuple[int, ...]) -> Mask:
 def _text(element: ElementTree.Element, path: str) -> str:
     found = element.findtext("/".join(f"{_NAMESPACE}{part}" for part in path.split("/")))
     if found is None:
-        raise UnfitData(f"{element.tag.removeprefix(_NAMESPACE)} without {path}")
+        raise ValueError(f"{element.tag.removeprefix(_NAMESPACE)} without {path}")
     return found.strip()
