@@ -10,6 +10,7 @@ import pytest
 
 from inference.imaging.errors import OutOfReach
 from inference.imaging.subject import VolumeSet
+from inference.imaging.write_series import write_series
 from training.data.outlined import BY_PATIENT, Layout, Roles, outlined
 from training.errors import UnclearLabels, UnfitData, UnfitSetting
 
@@ -235,9 +236,14 @@ def test_readings_of_lidc_are_nodules_of_ct_series(tmp_path: Path) -> None:
     few, _ = lidc_series(tmp_path, 2, readers=2)
     for moved in (file, few):
         shutil.move(moved, tmp_path / moved.name)
+    # as an editor may have stored it anew
+    again = (tmp_path / few.name).read_text().replace('encoding="UTF-8"', 'encoding="UTF-16"')
+    (tmp_path / few.name).write_text(again, encoding="utf-16")
     (tmp_path / "radiograph.xml").write_text('<IdriReadMessage xmlns="http://www.nih.gov"/>')
+    write_series(np.zeros((1, 8, 8), dtype=np.int16), np.eye(4), tmp_path / "radiograph", modality="MR", patient_id="LIDC-IDRI-0001")
     found = outlined(tmp_path, (), None, over=False)
-    assert (found.layout, found.modality, found.split, found.left_out) == (Layout.LIDC, "CT", BY_PATIENT, ())
+    assert (found.layout, found.modality, found.split) == (Layout.LIDC, "CT", BY_PATIENT)
+    assert found.left_out == ("1 series of MR: readings are of CT",)
     assert [(one.label, one.type.value) for one in found.structures] == [("Nodule", "27925004")]
     loaded = {case.patient.partition("\\")[0]: case.load().labels for case in found.cases}
     np.testing.assert_array_equal(loaded["LIDC-IDRI-0001"], cube)

@@ -67,7 +67,7 @@ def readings(file: Path, volume: Volume) -> tuple[Reading, ...]:
     try:
         # no entity is expanded without a document type, and these files have none
         content = file.read_bytes()
-        if b"<!DOCTYPE" in content:
+        if any("<!DOCTYPE".encode(encoding) in content for encoding in ("utf-8", "utf-16-le", "utf-16-be")):
             raise UnfitData(f"{file} has a document type: it is no file of LIDC")
         root = ElementTree.fromstring(content)
     except (OSError, ElementTree.ParseError) as broken:

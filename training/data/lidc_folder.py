@@ -6,6 +6,8 @@ nodule is a case without any.
 """
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,13 +30,13 @@ MODALITY = "CT"
 NODULE = Segment(number=1, label="Nodule", type=codes.NODULE, category=codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE, site=codes.LUNG)
 _HEAD = 4096
 """Bytes of a file: its response header, which names the series, comes first."""
-_MESSAGE = b"<LidcReadMessage"
-_SERIES = re.compile(rb"<SeriesInstanceUid>\s*([0-9.]+)\s*</SeriesInstanceUid>")
+_MESSAGE = "<LidcReadMessage"
+_SERIES = re.compile(r"<SeriesInstanceUid>\s*([0-9.]+)\s*</SeriesInstanceUid>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LidcFolder:
-    """The CT series that have a file of readings; and of every series and file that is not used, why not."""
+    """The CT series that have a file of readings; and of every CT series and file that is not used, and of the others together, why not."""
 
     files: tuple[tuple[LabelledSeries, Path], ...]
     left_out: tuple[str, ...]
@@ -71,7 +73,7 @@ def lidc_folder(files: Sequence[Path], series: Sequence[LabelledSeries]) -> Lidc
     left_out: list[str] = []
     for file in files:
         named = _SERIES.search(_head(file))
-        uid = named[1].decode() if named else ""
+        uid = named[1] if named else ""
         if uid in there:
             of.setdefault(uid, []).append(file)
         else:
@@ -82,6 +84,8 @@ def lidc_folder(files: Sequence[Path], series: Sequence[LabelledSeries]) -> Lidc
             left_out.append(f"series {uid}: {' and '.join(map(str, several))} are of it, and differ: take all but one out of the folder")
             there.pop(uid)
     left_out += [f"series {uid}: no readings (LidcReadMessage) of it" for uid in there if uid not in of]
+    others = Counter(one.modality for one in series if one.modality != MODALITY)
+    left_out += [f"{count} series of {modality}: readings are of {MODALITY}" for modality, count in sorted(others.items())]
     found = tuple((one, of[uid][0]) for uid, one in there.items() if uid in of)
     if not found:
         raise UnfitData(
@@ -106,9 +110,11 @@ def load(series: LabelledSeries, file: Path) -> Labelled:
     return Labelled(volume=volume, labels=labels, attributes=attributes_of(read_instance(series.files[0]).header))
 
 
-def _head(path: Path) -> bytes:
+def _head(path: Path) -> str:
+    """In UTF-16 where it says so itself, as XML has to (XML 1.0, 4.3.3)."""
     try:
         with path.open("rb") as file:
-            return file.read(_HEAD)
+            start = file.read(_HEAD)
     except OSError:
-        return b""
+        return ""
+    return start.decode("utf-16" if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8", errors="ignore")
