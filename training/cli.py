@@ -267,7 +267,7 @@ def _refuse_others(name: str, asked: "Asked", given: Mapping[str, Any]) -> None:
     said += [key for key, value in asdict(asked).items() if key != "labels" and value not in (None, ())]
     if said:
         named = " or ".join("--" + one.replace("_", "-") for one in said)
-        raise UnfitSetting(f'recipe "{name}" learns from a table, and takes no {named}')
+        raise UnfitSetting(f'recipe "{name}" trains no network, and takes no {named}')
 
 
 def _compared(

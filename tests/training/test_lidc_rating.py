@@ -206,7 +206,7 @@ def test_what_does_not_go_with_it_is_refused(outlines: Path, tmp_path: Path) -> 
         cli.train("lidc-rating", out=tmp_path / "run")
     with pytest.raises(UnfitSetting, match="takes no --labels"):
         cli.train("lidc-rating", data=outlines, labels=("a.csv",), out=tmp_path / "run")
-    with pytest.raises(UnfitSetting, match="takes no --epochs"):
+    with pytest.raises(UnfitSetting, match="trains no network, and takes no --epochs"):
         cli.train("lidc-rating", data=outlines, epochs=3, out=tmp_path / "run")
     with pytest.raises(UnfitSetting, match="from 2 to 5"):
         cli.train("lidc-rating", data=outlines, folds=9, out=tmp_path / "run")
