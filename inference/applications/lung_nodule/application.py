@@ -87,6 +87,7 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
             GRADE,
             *map(of_the_whole, _recommended(listed, decided, volume)),
             *_approximate(listed, volume),
+            *_cut(listed),
             *map(of_the_whole, _rated(listed)),
             *_searched(detected, len(sure), volume),
         ),
@@ -139,8 +140,17 @@ def _rated(listed: Sequence[Candidate]) -> Iterator[Translatable]:
             nodules=str(shipped_rater().nodules),
         )
     for place, one in enumerate(listed, 1):
-        if one.rating is None:
+        if one.rating is None and not one.cut:
             yield say("Not rated is nodule {number}: LIDC's readers outlined hardly any of its size.", number=str(place))
+
+
+def _cut(listed: Sequence[Candidate]) -> Iterator[Translatable]:
+    for place, one in enumerate(listed, 1):
+        if one.cut:
+            yield say(
+                "Nodule {number} reaches the first or the last image: it may be larger than what was measured, and is not rated.",
+                number=str(place),
+            )
 
 
 def _searched(detected: Detected, sure: int, volume: Volume) -> Iterator[Translatable]:

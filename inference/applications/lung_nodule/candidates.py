@@ -58,8 +58,10 @@ class Candidate:
         The longest diameter of its solid part; 0 for ground glass.
     certainty
         0 to 1: the mean probability over its voxels.
+    cut
+        It is marked on the first or the last source slice: there may be more of it.
     rating
-        What LIDC's readers would rate its outline; None where they outlined hardly any of its size.
+        What LIDC's readers would rate its outline; None where it is cut, or where they outlined hardly any of its size.
     """
 
     centre_mm: tuple[float, float, float]
@@ -72,6 +74,7 @@ class Candidate:
     density: Density
     solid_mm: float
     certainty: float
+    cut: bool
     rating: Rating | None
 
 
@@ -163,6 +166,7 @@ def _candidate(shape: Mask, sure: Floats, solid: Floats, grid: Grid, source: Gri
     x_mm, y_mm, z_mm = (float(each) for each in (grid.affine @ np.append(middle, 1.0))[:3])
     image, plane, first = _shown(np.where(shape | (sure > 0), sure, np.float32(0)), min(SURE, float(sure.max()) / 2), grid, source)
     axes, (top, left) = axes_of(plane, source.spacing_mm[1:]), first
+    cut = _reaches_end(shape, grid, source)
     rows, columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
     return Candidate(
         centre_mm=(x_mm, y_mm, z_mm),
@@ -177,8 +181,17 @@ def _candidate(shape: Mask, sure: Floats, solid: Floats, grid: Grid, source: Gri
         density=density,
         solid_mm=_solid_mm(density, axes, is_solid, grid, source),
         certainty=float(sure[shape].mean()),
-        rating=shipped_rater().rate(shape, grid.spacing_mm),
+        cut=cut,
+        rating=None if cut else shipped_rater().rate(shape, grid.spacing_mm),
     )
+
+
+def _reaches_end(shape: Mask, grid: Grid, source: Grid) -> bool:
+    """Whether the middle of a voxel lies within half a step, its own or the slices', of the first or the last source slice."""
+    to_source = np.linalg.inv(source.affine) @ grid.affine
+    heights = np.argwhere(shape) @ to_source[0, :3] + to_source[0, 3]
+    near = max(1.0, float(np.abs(to_source[0, :3]).max())) / 2
+    return bool(heights.min() <= near or heights.max() >= source.shape[0] - 1 - near)
 
 
 def _density(shape: Mask, solid: Mask) -> Density:

@@ -201,6 +201,9 @@ REMARKS: Mapping[str, str] = {
         "评分为LIDC-IDRI阅片者依轮廓大小及形态可能给出的评分，1分（不像）至5分（可疑），由其{nodules}个结节学得。评分并非恶性概率："
         "其中多数结节的性质无人知晓。所列区间针对阅片者勾画的轮廓，而非网络的轮廓。"
     ),
+    "Nodule {number} reaches the first or the last image: it may be larger than what was measured, and is not rated.": (
+        "结节{number}达到首幅或末幅图像：可能大于测量值，故不予评分。"
+    ),
     "Not rated is nodule {number}: LIDC's readers outlined hardly any of its size.": "结节{number}未评分：LIDC阅片者极少勾画此大小的结节。",
     "The lungs reach the first or the last image: what of them lies beyond was not looked at.": (
         "肺组织达到首幅或末幅图像，图像以外的部分未纳入检测。"

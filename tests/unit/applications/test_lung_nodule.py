@@ -112,6 +112,20 @@ def test_a_rating_stands_at_each_nodule_with_its_interval_and_is_called_no_proba
     ]
 
 
+def test_what_reaches_the_last_image_is_not_rated_and_said_to_be_cut() -> None:
+    """Half of it may lie beyond: its size is that of what is shown. One that ends two slices before is whole."""
+    at_end = SHAPE[0] * SPACING_MM / 2
+    cut = found((Ball(at_mm=(at_end - 4.0, 10.0, 45.0), mm=15.0, core_mm=15.0),))
+    assert len(cut.locations) == 1
+    assert not any(one.name == RATING for one in cut.measurements)
+    assert [remark for remark in cut.remarks if "rated" in remark] == [
+        "Nodule 1 reaches the first or the last image: it may be larger than what was measured, and is not rated."
+    ]
+    whole = found((Ball(at_mm=(at_end - 10.0, 10.0, 45.0), mm=15.0, core_mm=15.0),))
+    assert sum(one.name == RATING for one in whole.measurements) == 1
+    assert not any("reaches" in remark and "rated" in remark for remark in whole.remarks)
+
+
 def test_the_follow_up_stands_at_the_nodule_that_decides_it() -> None:
     """A single solid one of 20 mm; of the two subsolid ones that with a solid part; in words with the source, and what it is not for."""
     findings = found()
