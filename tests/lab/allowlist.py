@@ -80,6 +80,15 @@ FALSE_ALARMS = (
     ),
     FalseAlarm(
         validator="pixelmed",
+        short="range of uncertainty",
+        says=re.compile(
+            r"\[Row (9|10)\] NUM \*: .*range of (upper|lower) measurement uncertainty.*expected INFERRED FROM - found HAS PROPERTIES"
+        ),
+        why="How far above and below a number the true value may lie are properties of it (TID 300 row 14, TID 310); the program takes"
+        " every number below a number for one of the derivation's parameters (rows 9 and 10, whose names are the caller's).",
+    ),
+    FalseAlarm(
+        validator="pixelmed",
         short="title modifier",
         about="withdrawal",
         says=re.compile(r"\[Row [34]\] CODE CID 701[12]: .*: Conditional content item present when condition not satisfied$"),
