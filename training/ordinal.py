@@ -3,30 +3,14 @@
 The odds of a level above k are those of a score less the cut k; the score is a weighted sum of features, the same for all cuts.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from inference.applications.lung_nodule.rating import Floats, ProportionalOdds
+
 PENALTY = 3.0
 """Half of it times the squares of the weights is taken off the likelihood; weights are of features in standard deviations."""
 _NEVER = 1e-12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ProportionalOdds:
-    """Middle, scale and weight of each feature (K,), and the ascending cuts (levels - 1,)."""
-
-    middle: Floats
-    scale: Floats
-    weights: Floats
-    cuts: Floats
-
-    def scores(self, features: Floats) -> Floats:
-        """(N,) of features (N, K)."""
-        scores: Floats = (features - self.middle) / self.scale @ self.weights
-        return scores
 
 
 def proportional_odds(features: Floats, levels: NDArray[np.intp], count: int) -> ProportionalOdds:

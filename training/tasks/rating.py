@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.applications.lung_nodule.outline import FEATURES, outline_features
-from inference.applications.lung_nodule.rating import HIGHEST, LOWEST, Rater, onto_grid
+from inference.applications.lung_nodule.rating import HIGHEST, LOWEST, Floats, Rater, onto_grid
 from training.checkpoint import save_json
 from training.data.lidc_outlines import ATTRIBUTION, RatedNodule, rated_nodules
 from training.errors import BrokenRun, OtherRun, UnfitData, UnfitSetting
 from training.evaluation.bootstrap import INTERVAL, interval, times_drawn
 from training.evaluation.rating import write_page
-from training.ordinal import Floats, proportional_odds
+from training.ordinal import proportional_odds
 from training.progress import Step
 
 TASK = "rating of an outline"

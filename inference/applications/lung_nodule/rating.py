@@ -41,15 +41,34 @@ class Rating:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Rater:
-    """Proportional odds over `FEATURES` (K,).
+class ProportionalOdds:
+    """A score of features, and where it passes from one level to the next.
 
     Attributes
     ----------
     middle, scale, weights
         (K,): a feature less its middle, by its scale, counts with its weight.
     cuts
-        (4,), ascending: the score from which on more than half would rate above 1, 2, 3, 4.
+        (levels - 1,), ascending: the score from which on more than half would be above the first level, the second, and so on.
+    """
+
+    middle: Floats
+    scale: Floats
+    weights: Floats
+    cuts: Floats
+
+    def scores(self, features: Floats) -> Floats:
+        """(N,) of features (N, K): the higher, the more likely is a high level."""
+        scores: Floats = (features - self.middle) / self.scale @ self.weights
+        return scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rater(ProportionalOdds):
+    """Proportional odds of five ratings over `FEATURES` (K,).
+
+    Attributes
+    ----------
     least, most
         (K,): between these lie 99 of 100 of the outlines that it learned from.
     within, level
@@ -58,21 +77,12 @@ class Rater:
         From how many it learned.
     """
 
-    middle: Floats
-    scale: Floats
-    weights: Floats
-    cuts: Floats
     least: Floats
     most: Floats
     within: float
     level: float
     nodules: int
     patients: int
-
-    def scores(self, features: Floats) -> Floats:
-        """(N,) of features (N, K): the higher, the more suspicious."""
-        scores: Floats = (features - self.middle) / self.scale @ self.weights
-        return scores
 
     def expected(self, features: Floats) -> Floats:
         """(N,), each from 1 to 5, of features (N, K)."""

@@ -38,12 +38,13 @@ def analyse(pair: VolumeSet, infer: Infer) -> Findings:
 
     from inference.imaging.registration.demons import deform, resample_bent
     from inference.imaging.registration.grids import body_in, image_of
-    from inference.imaging.registration.rigid import align
+    from inference.imaging.registration.rigid import align, one_thread
 
     aligned = align(current, prior)
     refuse_unlike(aligned.likeness, f"prior series {prior.series_instance_uid}", f"series {current.series_instance_uid}", TO_BEND)
     deformation = deform(current, prior, aligned.matrix)
-    body = sitk.GetArrayViewFromImage(body_in(image_of(current), 0.0)) > 0
+    with one_thread():
+        body = sitk.GetArrayFromImage(body_in(image_of(current), 0.0)) > 0
     measured = tuple(measurements(deformation, current, prior, body))
     return Findings(
         measurements=measured,
