@@ -42,8 +42,8 @@ def analyse(application: Application, subject: Subject, infer: Infer, headers: S
     given, straight = (subject, None) if application.as_acquired else _straight(subject)
     said = application.analyse(given, infer)
     check_outputs(application, said, given)
-    if application.as_acquired and isinstance(subject, Volume | Phases):
-        said = replace(said, remarks=(*_remarks(subject.reference if isinstance(subject, Phases) else subject), *said.remarks))
+    if application.as_acquired and isinstance(subject, Volume | Phases | VolumeSet):
+        said = replace(said, remarks=(*_remarks(subject if isinstance(subject, Volume) else subject.reference), *said.remarks))
     if straight is not None or application.measures:
         brought = said if straight is None else _back(said, straight)
         # of the images as acquired, and of the masks as they are delivered

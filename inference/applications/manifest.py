@@ -55,6 +55,11 @@ _ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _+-]{0,30}")
 _OF_PARTS = {"each": "volumes and cines", "b0": "volumes"}
 
 
+def is_role(text: str) -> bool:
+    """Whether a text can be the name of a role: 1 to 31 letters, digits, blanks, and _ + -, the first a letter or a digit."""
+    return _ROLE.fullmatch(text) is not None
+
+
 def check_manifest(application: Any, name: str, where: str) -> Application:
     """Give back the application, or say all that is wrong with it.
 
@@ -290,7 +295,7 @@ def _roles(application: Application) -> list[str]:
         return [f"roles names {len(roles)}, at least two are analysed together"]
     names = [role.name for role in roles]
     problems = [f'role "{name}" is there twice' for name in dict.fromkeys(names) if names.count(name) > 1]
-    problems += [f'role "{name}" is not 1 to 31 letters, digits, blanks, and _ + -' for name in names if not _ROLE.fullmatch(name)]
+    problems += [f'role "{name}" is not 1 to 31 letters, digits, blanks, and _ + -' for name in names if not is_role(name)]
     first = roles[0]
     if first.optional or first.prior_of or first.motion or first.own_grid or first.accepts or first.expects:
         problems.append(f'role "{first.name}" is the reference: it has a name alone; `accepts` and `expects` are the application\'s')

@@ -151,6 +151,18 @@ def on_one_grid(subject: VolumeSet) -> VolumeSet:
     return replace(subject, volumes=upright)
 
 
+def on_the_references_grid(subject: VolumeSet) -> dict[str, Volume]:
+    """The volumes by their roles, each of the others on the grid of the reference as that was acquired.
+
+    Between voxels values are interpolated linearly; where a volume does not reach stands its least value.
+    """
+    reference = subject.reference
+    others = {role: volume for role, volume in subject.volumes.items() if volume is not reference}
+    upright = {role: volume if (made := straightened(volume)) is None else made.volume for role, volume in others.items()}
+    first = next(iter(subject.volumes))
+    return {first: reference, **{role: _onto(reference, volume, subject.motions[role]) for role, volume in upright.items()}}
+
+
 def _there(reference: Volume, moving: Volume, motion: Affine) -> Volume:
     return replace(moving, affine=motion @ moving.affine, frame_of_reference_uid=reference.frame_of_reference_uid, sources=())
 

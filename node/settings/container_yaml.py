@@ -12,11 +12,20 @@ from typing import Any
 from inference.applications.bundle.declaring import NAME
 from inference.applications.bundle.given import CONTAINER
 from inference.applications.container.contracts import FOLDER_PLACES, MERCURE_PLACES
-from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract, ImageFormat, MarkedBy
+from inference.applications.container.described import (
+    ContainerAnswer,
+    ContainerManifest,
+    ContainerMap,
+    ContainerValue,
+    Contract,
+    ImageFormat,
+    MarkedBy,
+)
 from inference.applications.container.engine import ContainerBounds, ContainerEngine
 from inference.applications.container.errors import UnfitContainer
 from inference.applications.container.package import packaged
-from inference.applications.manifest import is_label
+from inference.applications.manifest import is_label, is_role
+from inference.applications.port import Role
 from inference.codes import Code
 from node.domain.errors import ConfigError
 from node.settings.app_measures import OF_EVERY, VOLUME, Asked, applies, measures, misfit
@@ -100,6 +109,23 @@ class _MarkedEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _RoleEntry:
+    name: str = field(
+        metadata=needed(
+            text_that("1 to 31 letters, digits, blanks, and _ + -", is_role),
+            says="What routes call it, and the container finds it by: `T1`, `FLAIR`.",
+        )
+    )
+    optional: bool = setting(SWITCH, default="false", says="Whether the container runs without it, too; never of the first.")
+    accepts: Any = setting(ACCEPTS, says="What its series has to be; without it, what the file's own `accepts` says.")
+
+
+def _whole_series(values: Values, nodes: Nodes, here: Here) -> None:
+    if values["accepts"] is not None and values["accepts"].parts != "refuse":
+        raise here.about("accepts").refuse(BadValue, nodes["accepts"], "`parts` is for models; a container gets the series whole")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _ValueEntry:
     code: Code = field(metadata=needed(CODE, says="What is measured, `SCT:118565006:Volume`."))
     unit: Code = field(metadata=needed(CODE, says="In which unit, `UCUM:cm3:cubic centimeter`."))
@@ -107,6 +133,16 @@ class _ValueEntry:
         _KEY, says="Where the number stands in `values_file`; without it, a measurement of its structured report has this code."
     )
     segment: str | None = setting(LABEL, says="The label of the segment that it is of; without it, of the whole.")
+    optional: bool = setting(SWITCH, default="false", says="Whether it may be left out; else a result without it is refused.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _MapEntry:
+    label: str = field(metadata=needed(LABEL, says="What people call it."))
+    code: Code = field(
+        metadata=needed(CODE, says="What its values are, `DCM:113041:Apparent Diffusion Coefficient`; the container's must be it.")
+    )
+    unit: Code = field(metadata=needed(CODE, says="In which unit, `UCUM:um2/s:um2/s`."))
     optional: bool = setting(SWITCH, default="false", says="Whether it may be left out; else a result without it is refused.")
 
 
@@ -175,10 +211,22 @@ class ContainerDescription:
     findings: tuple[Any, ...] = setting(
         Items(noun="finding", of=block(_AnswerEntry, build=_AnswerEntry)), default="[]", says="What it calls present or absent, in JSON."
     )
+    roles: tuple[Any, ...] = setting(
+        Items(noun="role", of=block(_RoleEntry, build=_RoleEntry, check=_whole_series)),
+        default="[]",
+        says="Of several series of a study that it is given together, in one frame of reference: the first is the one that its results "
+        "are of, and routes say which series fills each.",
+    )
+    maps: tuple[Any, ...] = setting(
+        Items(noun="map", of=block(_MapEntry, build=_MapEntry)),
+        default="[]",
+        says="Parametric Maps that it makes, with a value for every voxel of the images; one that does not stand here is refused.",
+    )
     images: str = setting(
         Choice(of=tuple(ImageFormat)),
         default="dicom",
-        says="What it is given: the DICOM files of the series, or one NIfTI file of its volume (not a module of mercure).",
+        says="What it is given: the DICOM files of the series, or one NIfTI file of its volume, of roles one of each; not beside "
+        "`contract: mercure`.",
     )
     image_file: str | None = setting(_NIFTI, says="With `images: nifti`, the name of that file; `image.nii.gz` without it.")
     values_file: str = setting(_FILE, default="result.json", says="The JSON file of its numbers, in its folder.")
@@ -199,8 +247,10 @@ class ContainerDescription:
 
 def _together(values: Values, nodes: Nodes, here: Here) -> None:
     """What only the whole file shows."""
-    if not (values["segments"] or values["values"] or values["findings"]):
-        raise here.refuse(MissingKey, nodes["image"], "needs `segments`, `values` or `findings`: what of its results is meant for readers")
+    if not (values["segments"] or values["values"] or values["findings"] or values["maps"]):
+        raise here.refuse(
+            MissingKey, nodes["image"], "needs `segments`, `values`, `findings` or `maps`: what of its results is meant for readers"
+        )
     if values["accepts"].parts != "refuse":
         raise here.about("accepts").refuse(BadValue, nodes["accepts"], "`parts` is for models; a container gets the series whole")
     if values["settings"] and values["contract"] != Contract.MERCURE:
@@ -209,10 +259,11 @@ def _together(values: Values, nodes: Nodes, here: Here) -> None:
         raise here.about("images").refuse(BadValue, nodes["images"], "modules of mercure read DICOM files by their names, and no NIfTI")
     if values["image_file"] is not None and values["images"] != ImageFormat.NIFTI:
         raise here.about("image_file").refuse(BadValue, nodes["image_file"], "is the name of a NIfTI file: needs `images: nifti`")
+    _roles(values, nodes, here)
     marked = [place for each in values["segments"] if (place := _marked(each)) is not None]
     if twice := next((one for one in marked if marked.count(one) > 1), None):
         raise here.about("segments").refuse(BadValue, nodes["segments"], f"two segments are {twice.value} in {twice.file}")
-    for name, what in (("segments", "label"), ("values", "code"), ("findings", "code")):
+    for name, what in (("segments", "label"), ("values", "code"), ("findings", "code"), ("maps", "code"), ("maps", "label")):
         seen = [(getattr(one, what), getattr(one, "segment", None)) for one in values[name]]
         if twice := next((one for one, _ in seen if seen.count((one, _)) > 1), None):
             shown = twice.meaning if isinstance(twice, Code) else twice
@@ -227,6 +278,25 @@ def _together(values: Values, nodes: Nodes, here: Here) -> None:
             raise here.about("measure").refuse(BadValue, nodes["measure"], why)
         if not applies(each, values["accepts"].modality):
             raise here.about("measure").refuse(BadValue, nodes["measure"], f'"{each.word}" is measured of no such image')
+
+
+def _roles(values: Values, nodes: Nodes, here: Here) -> None:
+    if not (roles := values["roles"]):
+        return
+    if len(roles) < 2:
+        raise here.about("roles").refuse(BadValue, nodes["roles"], "names one role; a container of one series needs none")
+    names = [one.name for one in roles]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise here.about("roles").refuse(BadValue, nodes["roles"], f'name "{twice}" stands there twice')
+    if roles[0].optional or roles[0].accepts is not None:
+        what = f'results are of "{names[0]}", the first: it has a name alone, and what its series has to be the file\'s own `accepts` says'
+        raise here.about("roles").refuse(BadValue, nodes["roles"], what)
+    if values["image_file"] is not None:
+        what = f"names the file of one series; those of roles are called by them, `{names[0]}.nii.gz`"
+        raise here.about("image_file").refuse(BadValue, nodes["image_file"], what)
+    if "roles" in dict(values["settings"]):
+        what = "has a key `roles`, by which task.json says which series has which role; call it otherwise"
+        raise here.about("settings").refuse(BadValue, nodes["settings"], what)
 
 
 WHOLE: Block[ContainerDescription] = block(ContainerDescription, build=ContainerDescription, check=_together)
@@ -272,6 +342,7 @@ def described(said: ContainerDescription, engine: ContainerEngine) -> ContainerM
         made_at=FOLDER_PLACES[1],
         variables=_variables("HILUM_INPUT_PATH", "HILUM_OUTPUT_PATH", FOLDER_PLACES),
         structures=structures,
+        roles=tuple(_role(one) for one in said.roles),
         images=ImageFormat(said.images),
         image_file=said.image_file or "image.nii.gz",
         marked={one.label: place for one in said.segments if (place := _marked(one)) is not None},
@@ -292,6 +363,7 @@ def described(said: ContainerDescription, engine: ContainerEngine) -> ContainerM
             )
             for one in said.findings
         ),
+        maps=tuple(ContainerMap(label=one.label, quantity=one.code, unit=one.unit, optional=one.optional) for one in said.maps),
         values_file=said.values_file,
         ignored=said.ignore,
         settings=dict(said.settings),
@@ -314,6 +386,12 @@ def described(said: ContainerDescription, engine: ContainerEngine) -> ContainerM
     if package.gpu and not manifest.bounds.gpu:
         raise UnfitContainer("the image asks for a GPU: write `bounds: {gpu: true}`, or take another image")
     return replace(manifest, given_at=package.given_at, made_at=package.made_at, variables=package.variables, command=package.command)
+
+
+def _role(said: _RoleEntry) -> Role:
+    accepts = None if said.accepts is None else accepts_of(said.accepts)
+    expects = None if said.accepts is None else expects_of(said.accepts)
+    return Role(name=said.name, optional=said.optional, accepts=accepts, expects=expects)
 
 
 def _variables(given: str, made: str, places: tuple[str, str]) -> Mapping[str, str]:

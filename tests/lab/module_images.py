@@ -50,11 +50,23 @@ class ModuleImages:
         """The program that knows NIfTI alone, by its digest."""
         return self._image("nifti-bone", [str(_PYTHON), "-m", "module.nifti_bone"], {})
 
-    def packaged(self, memory: str = "128Mi") -> str:
+    def of_roles(self) -> str:
+        """The module of mercure that is given two series, by its digest."""
+        return self._image("mercure-both", [str(_PYTHON), "-m", "module.both_bright"], {})
+
+    def of_nifti_roles(self) -> str:
+        """The program of NIfTI that is given two volumes, by its digest."""
+        return self._image("nifti-both", [str(_PYTHON), "-m", "module.nifti_both"], {})
+
+    def package_of_roles(self) -> str:
+        """The MONAI Application Package that is given two series, by its digest."""
+        return self.packaged(module="both_bright")
+
+    def packaged(self, memory: str = "128Mi", module: str = "map_bone") -> str:
         """The MONAI Application Package, by its digest: no entry point, its command stands in app.json."""
         app = {
             "apiVersion": "1.0.0",
-            "command": json.dumps([str(_PYTHON), "-m", "module.map_bone"]),
+            "command": json.dumps([str(_PYTHON), "-m", f"module.{module}"]),
             "environment": {"HOLOSCAN_APPLICATION": "/opt/holoscan/app"},
             "input": {"path": "input/", "formats": []},
             "output": {"path": "output/", "formats": []},
@@ -63,7 +75,7 @@ class ModuleImages:
         }
         package = {"apiVersion": "1.0.0", "applicationRoot": "/opt/holoscan/app", "resources": {"cpu": 1, "gpu": 0, "memory": memory}}
         files = {"etc/monai/app.json": json.dumps(app), "etc/monai/pkg.json": json.dumps(package)}
-        return self._image(f"map-bone-{memory.lower()}", [], files)
+        return self._image(f"{module.replace('_', '-')}-{memory.lower()}", [], files)
 
     def _image(self, name: str, entry: Sequence[str], files: dict[str, str]) -> str:
         with tempfile.TemporaryDirectory() as place:

@@ -7,7 +7,7 @@ from typing import Any
 
 from inference.applications.bundle.structures import Structure
 from inference.applications.container.engine import ContainerBounds
-from inference.applications.port import Accepts, Licences
+from inference.applications.port import Accepts, Licences, Role
 from inference.codes import Code
 from inference.imaging.judge.expects import Expects
 from inference.imaging.measures.measure import Measure
@@ -58,6 +58,16 @@ class ContainerValue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerMap:
+    """A Parametric Map that a container makes: known by its quantity, in its unit; `optional`: it may be left out."""
+
+    label: str
+    quantity: Code
+    unit: Code
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerAnswer:
     """A probability that a container says, and what follows from it: from `present` on present, below `absent` absent, else undetermined.
 
@@ -83,8 +93,10 @@ class ContainerManifest:
         With its digest: NAME@sha256:… , or the image's own number, sha256:…
     structures
         What may be marked in a segmentation; `called` has what the container calls those that it calls otherwise, by their labels.
+    roles
+        Of several series that it is given together: the reference first, on whose images all that it says lies; () for one series.
     images, image_file
-        What it is given; of NIfTI the one file of its series.
+        What it is given; of NIfTI the one file of its series. Of several series each lies under the name of its role.
     marked
         By labels of structures: where it marks one that it marks in a NIfTI file; others it marks in DICOM segmentations.
     found
@@ -110,6 +122,7 @@ class ContainerManifest:
     given_at: str
     made_at: str
     structures: tuple[Structure, ...] = ()
+    roles: tuple[Role, ...] = ()
     images: ImageFormat = ImageFormat.DICOM
     image_file: str = "image.nii.gz"
     called: Mapping[str, str] = field(default_factory=dict)
@@ -118,6 +131,7 @@ class ContainerManifest:
     optional: tuple[str, ...] = ()
     values: tuple[ContainerValue, ...] = ()
     answers: tuple[ContainerAnswer, ...] = ()
+    maps: tuple[ContainerMap, ...] = ()
     values_file: str = "result.json"
     ignored: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -5,7 +5,7 @@ It lies beside the models' folders: a Triton server looks at folders there alone
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,36 @@ from inference.applications.bundle.manifest import DEMONSTRATION
 from inference.applications.bundle.nouns import named, said_of
 from inference.applications.bundle.parts import accepts_from, measure_from
 from inference.applications.bundle.structures import structure_from
-from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue, Contract, ImageFormat, MarkedBy
+from inference.applications.container.described import (
+    ContainerAnswer,
+    ContainerManifest,
+    ContainerMap,
+    ContainerValue,
+    Contract,
+    ImageFormat,
+    MarkedBy,
+)
 from inference.applications.container.engine import ContainerBounds
 from inference.applications.container.errors import BrokenContainerManifest, UnfitContainer
 from inference.applications.container.running import said_by
 from inference.applications.manifest import check_manifest
 from inference.applications.measured import measured_outputs
-from inference.applications.port import Application, EvaluationOutput, Infer, JobFiles, Licences, MeasurementOutput, SegmentOutput
+from inference.applications.port import (
+    Application,
+    EvaluationOutput,
+    Infer,
+    JobFiles,
+    Licences,
+    MeasurementOutput,
+    Role,
+    SaliencyOutput,
+    SegmentOutput,
+)
 from inference.codes import Code
 from inference.engines.writing import locked, put_in_place
 from inference.findings import Findings
 from inference.imaging.judge.expects import Expects
-from inference.imaging.subject import Subject
+from inference.imaging.subject import Subject, Takes, VolumeSet
 from inference.imaging.volume import Volume
 
 SUFFIX = ".container.json"
@@ -43,9 +61,11 @@ def to_text(manifest: ContainerManifest) -> bytes:
         "images": manifest.images.value,
         "accepts": said_of(manifest.accepts),
         "expects": {} if manifest.expects == Expects() else asdict(manifest.expects),
+        "roles": [_said_of_role(one) for one in manifest.roles],
         "structures": [asdict(one) for one in manifest.structures],
         "marked": {label: asdict(one) for label, one in manifest.marked.items()},
         "values": [asdict(one) for one in manifest.values],
+        "maps": [asdict(one) for one in manifest.maps],
         "answers": [asdict(one) for one in manifest.answers],
         "measures": [named(one) for one in manifest.measures],
         "bounds": asdict(manifest.bounds),
@@ -74,9 +94,11 @@ def from_text(content: bytes, where: str) -> ContainerManifest:
             images=ImageFormat(said.pop("images")),
             accepts=accepts_from(said.pop("accepts")),
             expects=expects_from(said.pop("expects")),
+            roles=tuple(_role(each) for each in said.pop("roles", ())),
             structures=tuple(structure_from(each) for each in said.pop("structures")),
             marked={label: MarkedBy(**one) for label, one in said.pop("marked").items()},
             values=tuple(_value(each) for each in said.pop("values")),
+            maps=tuple(_map(each) for each in said.pop("maps", ())),
             answers=tuple(_answer(each) for each in said.pop("answers")),
             measures=tuple(measure_from(each) for each in said.pop("measures")),
             bounds=ContainerBounds(**said.pop("bounds")),
@@ -90,8 +112,28 @@ def from_text(content: bytes, where: str) -> ContainerManifest:
         raise BrokenContainerManifest(f"{where}: {broken!r}") from broken
 
 
+def _said_of_role(role: Role) -> dict[str, Any]:
+    accepts = {} if role.accepts is None else {"accepts": said_of(role.accepts)}
+    expects = {} if role.expects is None else {"expects": asdict(role.expects)}
+    return {"name": role.name, "optional": role.optional, **accepts, **expects}
+
+
+def _role(said: Mapping[str, Any]) -> Role:
+    given = dict(said)
+    accepts, expects = given.pop("accepts", None), given.pop("expects", None)
+    return Role(
+        **given,
+        accepts=None if accepts is None else accepts_from(accepts),
+        expects=None if expects is None else expects_from(expects),
+    )
+
+
 def _value(said: Mapping[str, Any]) -> ContainerValue:
     return ContainerValue(**{**said, "name": Code(**said["name"]), "unit": Code(**said["unit"])})
+
+
+def _map(said: Mapping[str, Any]) -> ContainerMap:
+    return ContainerMap(**{**said, "quantity": Code(**said["quantity"]), "unit": Code(**said["unit"])})
 
 
 def _answer(said: Mapping[str, Any]) -> ContainerAnswer:
@@ -115,7 +157,7 @@ def application_of(manifest: ContainerManifest) -> Application:
     def analyse(subject: Subject, infer: Infer) -> Findings:
         raise AssertionError(f"{manifest.name} is a container, which analyses files and not {type(subject).__name__}")
 
-    def of_files(subject: Volume, files: JobFiles) -> Findings:
+    def of_files(subject: Volume | VolumeSet, files: JobFiles) -> Findings:
         return said_by(manifest, subject, files, remarks=(DEMONSTRATION,) if manifest.grade == "demonstration" else ())
 
     outputs = (
@@ -123,6 +165,7 @@ def application_of(manifest: ContainerManifest) -> Application:
         *([MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE)] if manifest.structures and manifest.volumes else []),
         *measured_outputs(manifest.measures, {one.label: one.type for one in manifest.structures}, manifest.accepts.modality),
         *(MeasurementOutput(name=one.name, unit=one.unit) for one in manifest.values),
+        *(SaliencyOutput(label=one.label) for one in manifest.maps),
         *(EvaluationOutput(finding=one.finding) for one in manifest.answers),
     )
     return Application(
@@ -130,7 +173,8 @@ def application_of(manifest: ContainerManifest) -> Application:
         version=manifest.version,
         title=manifest.title,
         noun=manifest.noun,
-        accepts=manifest.accepts,
+        accepts=replace(manifest.accepts, takes=Takes.VOLUMES) if manifest.roles else manifest.accepts,
+        roles=manifest.roles,
         expects=manifest.expects,
         models=(),
         outputs=tuple(dict.fromkeys(outputs)),

@@ -21,9 +21,11 @@ from pydicom.uid import (
     BasicTextSRStorage,
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
+    EncapsulatedPDFStorage,
     EnhancedSRStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    ParametricMapStorage,
     RLELossless,
     SegmentationStorage,
 )
@@ -48,11 +50,13 @@ _SAME = ("PatientID", "StudyInstanceUID")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ContainerOutput:
-    """What a container wrote, sorted; by the names of the files. `label_maps` are NIfTI files, `values` those of its JSON file."""
+    """What a container wrote, sorted; by the names of the files. `label_maps` are NIfTI files, `maps` Parametric Maps, `values` those of
+    its JSON file."""
 
     segmentations: Mapping[str, Dataset]
     label_maps: Mapping[str, Path]
     reports: Mapping[str, Dataset]
+    maps: Mapping[str, Dataset]
     values: Mapping[str, Any]
 
 
@@ -83,6 +87,7 @@ def read_made(manifest: ContainerManifest, folder: Path, source: Dataset, instan
     values: Mapping[str, Any] = {}
     segmentations: dict[str, Dataset] = {}
     reports: dict[str, Dataset] = {}
+    maps: dict[str, Dataset] = {}
     label_maps: dict[str, Path] = {}
     declared = {one.file for one in manifest.marked.values()}
     elements = 0
@@ -98,10 +103,14 @@ def read_made(manifest: ContainerManifest, folder: Path, source: Dataset, instan
             continue
         elements += _elements(manifest, name, path, _MOST_ELEMENTS - elements)
         if dataset := _dicom(manifest, name, path, source, instances):
-            (segmentations if dataset.SOPClassUID in _SEGMENTATIONS else reports)[name] = dataset
-    if not (segmentations or label_maps or reports or values):
+            if dataset.SOPClassUID == ParametricMapStorage:
+                _demand_references(manifest, dataset, instances, quoted(name))
+                maps[name] = dataset
+            else:
+                (segmentations if dataset.SOPClassUID in _SEGMENTATIONS else reports)[name] = dataset
+    if not (segmentations or label_maps or reports or maps or values):
         refuse(manifest, "it wrote nothing that could be a result")
-    return ContainerOutput(segmentations=segmentations, label_maps=label_maps, reports=reports, values=values)
+    return ContainerOutput(segmentations=segmentations, label_maps=label_maps, reports=reports, maps=maps, values=values)
 
 
 def _files(manifest: ContainerManifest, folder: Path) -> Sequence[tuple[str, Path]]:
@@ -157,7 +166,7 @@ def _elements(manifest: ContainerManifest, name: str, path: Path, most: int) -> 
 
 
 def _dicom(manifest: ContainerManifest, name: str, path: Path, source: Dataset, instances: frozenset[str]) -> Dataset | None:
-    """A segmentation or a report; None of a copy of what the container was given."""
+    """A segmentation, a report or a map; None of a copy of what the container was given."""
     shown = quoted(name)
     try:
         meta = read_file_meta_info(path)
@@ -173,10 +182,37 @@ def _dicom(manifest: ContainerManifest, name: str, path: Path, source: Dataset, 
     if differing is not None:
         ours, theirs = quoted(source.get(differing, "")), quoted(dataset.get(differing, ""))
         refuse(manifest, f"{shown} is of another patient or study: its {differing} is {theirs}, that of the images {ours}")
-    if kind not in (*_SEGMENTATIONS, *_REPORTS):
+    if kind == EncapsulatedPDFStorage:
+        refuse(
+            manifest,
+            f"{shown} is an Encapsulated PDF: whose it is and what it claims nothing can check, and the node writes a report of its own; "
+            "declare its numbers and findings, or leave it out by `ignore:`",
+        )
+    if kind not in (*_SEGMENTATIONS, *_REPORTS, ParametricMapStorage):
         called = _named(UID(str(kind)))
         refuse(manifest, f"{shown} is a {called}, which is not taken of containers; where nobody needs it, `ignore:` leaves it out")
     return dataset
+
+
+def _demand_references(manifest: ContainerManifest, dataset: Dataset, instances: frozenset[str], shown: str) -> None:
+    """Refuse a map whose frames were made of images that the container was not given.
+
+    Raises
+    ------
+    ContainerOutputRefused
+    """
+    try:
+        groups = (*dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence)
+        sources = [
+            str(image.ReferencedSOPInstanceUID)
+            for group in groups
+            for derivation in group.get("DerivationImageSequence", ())
+            for image in derivation.get("SourceImageSequence", ())
+        ]
+    except PARSE_ERRORS as broken:
+        refuse(manifest, f"{shown} is a map that cannot be read: {type(broken).__name__} ({quoted(broken)})")
+    if stranger := next((uid for uid in sources if uid not in instances), None):
+        refuse(manifest, f"{shown} says that it was made of {quoted(stranger)}, which is none of the images")
 
 
 def _named(uid: UID) -> str:

@@ -1,4 +1,4 @@
-"""Findings of what a container wrote: segments of its segmentations on the grid of the images, numbers and answers of its files.
+"""Findings of what a container wrote: segments of its segmentations on the grid of the images, its maps, numbers and answers of its files.
 
 Segmentation: PS3.3 A.51 and C.8.20; of reports, the numbers of their content (PS3.3 C.18.1).
 """
@@ -14,6 +14,8 @@ from pydicom.dataset import Dataset
 from inference import codes
 from inference.applications.bundle.structures import Structure, not_found, segment_of
 from inference.applications.container.described import ContainerAnswer, ContainerManifest, ContainerValue
+from inference.applications.container.frames import coded, demand_same_frames, group_of, slice_of
+from inference.applications.container.maps import maps_in
 from inference.applications.container.output import ContainerOutput, number, refuse, said_at
 from inference.codes import Code
 from inference.errors import quoted
@@ -23,8 +25,6 @@ from inference.imaging.nifti import read_labels
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable
 
-_OFF = 0.05
-"""Share of a voxel by which a frame may lie beside its slice: rounding of decimal strings."""
 _SIDES = {(one.value, one.scheme): one for one in (codes.LEFT, codes.RIGHT, codes.BOTH_SIDES)}
 _MOST_ITEMS = 100_000
 
@@ -69,6 +69,7 @@ def found_in(manifest: ContainerManifest, volume: Volume, written: ContainerOutp
         segments=tuple(segment_of(one, masks[one.label]) for one in there),
         measurements=(*measurements, *values),
         evaluations=evaluations,
+        saliencies=maps_in(manifest, volume, written),
         remarks=(*remarks, *not_found(absent)),
     )
 
@@ -141,21 +142,20 @@ def _segments(manifest: ContainerManifest, volume: Volume, dataset: Dataset, sho
     frames, slices = int(dataset.get("NumberOfFrames") or 0), len(volume.voxels)
     if not (frames or dataset.get("PixelData") or dataset.get("PerFrameFunctionalGroupsSequence")):
         return {one.label: empty_mask(volume.voxels.shape) for one in numbers.values()}
-    if (dataset.Rows, dataset.Columns) != volume.voxels.shape[1:]:
-        refuse(manifest, f"{shown} has frames of {dataset.Rows} × {dataset.Columns} pixels, the images {_by(volume.voxels.shape[1:])}")
+    demand_same_frames(manifest, volume, dataset, shown)
     if frames > slices * max(1, len(numbers)):
         refuse(manifest, f"{shown} has {frames} frames for {slices} images and {len(numbers)} segments")
     marked = dataset.pixel_array.reshape(frames, dataset.Rows, dataset.Columns)
     masks = {one.label: empty_mask(volume.voxels.shape) for one in numbers.values()}
     for frame, groups in zip(marked, dataset.PerFrameFunctionalGroupsSequence, strict=True):
-        z = _slice(manifest, volume, groups, dataset.SharedFunctionalGroupsSequence[0], shown)
+        z = slice_of(manifest, volume, groups, dataset.SharedFunctionalGroupsSequence[0], shown)
         if kind == "LABELMAP":
             if unknown := set(np.unique(frame).tolist()) - numbers.keys() - {0}:
                 refuse(manifest, f"{shown} marks a segment {min(unknown)} that it does not describe")
             for number, structure in numbers.items():
                 masks[structure.label][z] |= frame == number
             continue
-        number = int(_group(groups, dataset.SharedFunctionalGroupsSequence[0], "SegmentIdentificationSequence").ReferencedSegmentNumber)
+        number = int(group_of(groups, dataset.SharedFunctionalGroupsSequence[0], "SegmentIdentificationSequence").ReferencedSegmentNumber)
         if number not in numbers:
             refuse(manifest, f"{shown} marks a segment {number} that it does not describe")
         masks[numbers[number].label][z] |= frame.astype(np.bool_)
@@ -203,33 +203,7 @@ def _sides(segment: Dataset, code: Dataset) -> set[Code]:
     """The sides that a segment says it is of: modifiers of what it is (PS3.3 C.8.20.2), and of its region (PS3.3 10.5)."""
     regions = [one.get("AnatomicRegionModifierSequence") or () for one in segment.get("AnatomicRegionSequence") or ()]
     modifiers = [*(code.get("SegmentedPropertyTypeModifierCodeSequence") or ()), *chain.from_iterable(regions)]
-    return {_SIDES[_coded(one)] for one in modifiers if _coded(one) in _SIDES}
-
-
-def _slice(manifest: ContainerManifest, volume: Volume, frame: Dataset, shared: Dataset, shown: str) -> int:
-    """The slice on which a frame lies, voxel on voxel."""
-    cosines = np.array(_group(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient, dtype=np.float64)
-    rows_mm, columns_mm = (float(one) for one in _group(frame, shared, "PixelMeasuresSequence").PixelSpacing)
-    position = np.array(_group(frame, shared, "PlanePositionSequence").ImagePositionPatient, dtype=np.float64)
-    steps = np.stack([cosines[3:] * rows_mm, cosines[:3] * columns_mm], axis=1)
-    # over the whole image it may not drift by more than a share of a pixel
-    drift = np.abs(steps - volume.affine[:3, 1:3]) * np.array(volume.voxels.shape[1:])
-    at = volume.to_indices(position)
-    z = round(float(at[0]))
-    # asked so, what is no number lies nowhere
-    lies = drift.max() <= _OFF * min(volume.spacing_mm[1:]) and np.abs(at - [z, 0, 0]).max() <= _OFF
-    if not lies or not 0 <= z < len(volume.voxels):
-        refuse(manifest, f"{shown} has a frame that lies on no image of the series, pixel on pixel")
-    return z
-
-
-def _group(frame: Dataset, shared: Dataset, name: str) -> Dataset:
-    found: Dataset = (frame if name in frame else shared)[name].value[0]
-    return found
-
-
-def _by(sides: Sequence[int]) -> str:
-    return " × ".join(str(side) for side in sides)
+    return {_SIDES[coded(one)] for one in modifiers if coded(one) in _SIDES}
 
 
 # ---- numbers and answers
@@ -257,7 +231,7 @@ def _reported(manifest: ContainerManifest, reports: Mapping[str, Dataset]) -> di
     for name, report in reports.items():
         try:
             for item in _numbers(report):
-                concept = _coded(item.ConceptNameCodeSequence[0])
+                concept = coded(item.ConceptNameCodeSequence[0])
                 if concept not in declared:
                     meaning = quoted(item.ConceptNameCodeSequence[0].get("CodeMeaning", concept[0]))
                     refuse(manifest, f"{quoted(name)} measures {meaning}, which container.yaml does not declare")
@@ -284,7 +258,7 @@ def _numbers(report: Dataset) -> Iterator[Dataset]:
 
 def _number(manifest: ContainerManifest, item: Dataset, declared: ContainerValue, shown: str) -> float:
     (measured,) = item.MeasuredValueSequence
-    unit = _coded(measured.MeasurementUnitsCodeSequence[0])
+    unit = coded(measured.MeasurementUnitsCodeSequence[0])
     if unit != (declared.unit.value, declared.unit.scheme):
         wanted = declared.unit.value
         refuse(manifest, f'{shown} measures "{declared.name.meaning}" in {quoted(unit[0])}, container.yaml in {wanted}')
@@ -292,10 +266,6 @@ def _number(manifest: ContainerManifest, item: Dataset, declared: ContainerValue
     if not np.isfinite(value):
         raise ValueError("a number is none")
     return value
-
-
-def _coded(item: Dataset) -> tuple[str, str]:
-    return str(item.CodeValue), str(item.CodingSchemeDesignator)
 
 
 def _evaluation(manifest: ContainerManifest, one: ContainerAnswer, written: ContainerOutput) -> Evaluation:

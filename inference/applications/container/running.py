@@ -10,12 +10,13 @@ from inference.applications.container.reading import found_in
 from inference.applications.container.run_folder import run_folder
 from inference.applications.port import JobFiles
 from inference.findings import Findings
+from inference.imaging.subject import VolumeSet
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable
 
 
-def said_by(manifest: ContainerManifest, subject: Volume, job: JobFiles, *, remarks: Sequence[Translatable] = ()) -> Findings:
-    """What a container says of a series.
+def said_by(manifest: ContainerManifest, subject: Volume | VolumeSet, job: JobFiles, *, remarks: Sequence[Translatable] = ()) -> Findings:
+    """What a container says of a series, or of several in their roles: all of it lies on the images of the reference.
 
     Raises
     ------
@@ -23,6 +24,7 @@ def said_by(manifest: ContainerManifest, subject: Volume, job: JobFiles, *, rema
     IrregularSpacing
         The images are given as NIfTI, and lie in unequal steps.
     """
+    volumes = [*subject.volumes.values()] if isinstance(subject, VolumeSet) else [subject]
     engine = engine_here()
     engine.image(manifest.image)
     with run_folder() as place:
@@ -42,5 +44,5 @@ def said_by(manifest: ContainerManifest, subject: Volume, job: JobFiles, *, rema
             command=manifest.command,
         )
         engine.run(call, manifest.bounds, job.seconds)
-        written = read_made(manifest, made, header, frozenset(source.sop_instance_uid for source in subject.sources))
-        return found_in(manifest, subject, written, remarks)
+        written = read_made(manifest, made, header, frozenset(source.sop_instance_uid for volume in volumes for source in volume.sources))
+        return found_in(manifest, volumes[0], written, remarks)

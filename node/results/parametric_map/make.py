@@ -9,7 +9,7 @@ from highdicom.pm import DerivedPixelContrastValues, ImageFlavorValues, Parametr
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from inference.codes import ANATOMICAL_STRUCTURE, BOTH_SIDES, LEFT, RIGHT, Code
+from inference.codes import ANATOMICAL_STRUCTURE, BOTH_SIDES, LEFT, RIGHT, SALIENCY, Code
 from inference.findings import Saliency
 from node.domain.profile import Kind
 from node.results.identity import MANUFACTURER, ResultIdentity, encoded, identify, software_versions, stamp, uid_within
@@ -21,7 +21,6 @@ from node.results.port import Encoded, Encoding
 from node.results.segmentation.frames import evenly_spaced
 from node.results.sources import Sources, common_references, functional_group, instances, item, reference, without_distance
 
-CONTENT_LABEL = "SALIENCY_MAP"
 LONGEST_LUT_LABEL, LONGEST_LO = 16, 64
 
 _WINDOW_PERCENTILES = (1.0, 99.5)
@@ -52,7 +51,7 @@ def parametric_map(encoding: Encoding, sources: Sources, saliency: Saliency, ide
     label = words.label(saliency.label)
     mapping = mapping_of(saliency.values, saliency.quantity, saliency.unit, label, words.of_quantity(saliency.label, saliency.quantity))
     window = window_of(saliency.values)
-    made = library_map(encoding, identity, sources.planes[0], mapping, window, label=CONTENT_LABEL, description=label)
+    made = library_map(encoding, identity, sources.planes[0], mapping, window, label=_content_label(saliency.quantity), description=label)
     _frames(made, sources)
     without_distance(made, encoding.volume)
     made.SourceImageSequence = instances(sources.instances)
@@ -60,6 +59,10 @@ def parametric_map(encoding: Encoding, sources: Sources, saliency: Saliency, ide
     made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy(encoding, sources)]
     stamp(made, encoding, sources, identity)
     return made
+
+
+def _content_label(quantity: Code) -> str:
+    return "SALIENCY_MAP" if quantity == SALIENCY else "PARAMETRIC_MAP"
 
 
 def library_map(

@@ -20,7 +20,7 @@ _YAML = YAML(typ="safe")
 _OTHERS = {
     "bring-a-model.md": ("# hospital-models.yaml",),
     "describe-a-model.md": ("name: ct-bone", "  output:"),
-    "run-a-container.md": ("name: ct-bone", "images: nifti"),
+    "run-a-container.md": ("name: ct-bone", "images: nifti", "accepts: {modality: MR", "maps:"),
 }
 """Blocks that are another file's, by how they begin; the pages' own tests have them."""
 _NODE = """\

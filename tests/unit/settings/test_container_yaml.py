@@ -55,6 +55,18 @@ def test_the_pages_lines_of_nifti_are_good(tmp_path: Path) -> None:
     ]
 
 
+def test_the_pages_lines_of_roles_and_maps_are_good(tmp_path: Path) -> None:
+    """With what every description has before them: the second role is optional and has slices of its own; the map has its unit."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    roles, maps = (next(block for block in blocks if key in block) for key in ("roles:\n  - {name: T1}", "maps:\n"))
+    before = f"name: mr-adc\ntitle: ADC\ncontract: map\nlicence: {{weights: MIT}}\nimage: sha256:{64 * '0'}\n"
+    (tmp_path / "container.yaml").write_text(before + roles + maps, encoding="utf-8")
+    said = load(tmp_path)
+    assert [(one.name, one.optional) for one in said.roles] == [("T1", False), ("FLAIR", True)]
+    assert (said.roles[0].accepts, said.roles[1].accepts.max_spacing_mm) == (None, 5)
+    assert [(one.label, one.code.value, one.unit.value) for one in said.maps] == [("ADC", "113041", "um2/s")]
+
+
 def test_the_schema_has_every_key_with_what_it_does() -> None:
     """Editors complete from it, and nothing beside the keys is taken."""
     told = schema()
