@@ -44,6 +44,8 @@ _ENGINE_ERRORS = (125, 126, 127)
 _OVER = (b"exited", b"stopped", b"dead")
 """How engines call a container whose program has ended."""
 _KILLED = 137
+_BOUNDED = {"podman": "{{.Host.CgroupsVersion}} {{.Host.CgroupControllers}}", "docker": "{{.MemoryLimit}} {{.PidsLimit}}"}
+"""What an engine says of the bounds that it holds."""
 _PASSED = ("PATH", "HOME", "USER", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "DOCKER_HOST", "DOCKER_CONFIG")
 
 
@@ -167,6 +169,28 @@ class ContainerEngine:
         if said.returncode:
             raise ContainerEngineAway(f"{self.name} does not answer: {_words(said.stderr)}")
 
+    def demand_bounds(self) -> None:
+        """Raise where the engine bounds no memory and no processes: it would start a container all the same, with a warning.
+
+        Raises
+        ------
+        ContainerEngineAway, ContainerNotStarted
+        """
+        said = self._ask("info", "--format", _BOUNDED[self.name])
+        if said.returncode:
+            raise ContainerEngineAway(f"{self.name} does not answer: {_words(said.stderr)}")
+        words = said.stdout.decode(errors="replace").translate({ord("["): None, ord("]"): None}).split()
+        if self.name == "docker":
+            holds = words[:2] == ["true", "true"]
+        else:
+            # of version 1 it has controllers, and leaves them out without root
+            holds = {"memory", "pids"} <= set(words) and not (self.rootless and "v1" in words)
+        if not holds:
+            raise ContainerNotStarted(
+                f"{self.name} bounds no memory and no processes of a container here, and none is started: without root it needs a host "
+                f"with cgroup version 2; it said {_words(said.stdout)}"
+            )
+
     def run(self, call: ContainerCall, bounds: ContainerBounds, seconds: float) -> None:
         """Run a container to its end, or to that of its bounds; it is gone afterwards.
 
@@ -174,6 +198,7 @@ class ContainerEngine:
         ------
         ContainerEngineAway, ContainerNotStarted, ContainerFailed, ContainerStopped
         """
+        self.demand_bounds()
         # what is left of a process that was killed is known by its folder
         name = call.made.parent.name
         until = time.monotonic() + seconds

@@ -12,7 +12,7 @@ class ContainerEngineAway(EngineAway):
 
 
 class ContainerNotStarted(EngineError):
-    """The container engine answers, and does not start the container: it refuses a bound or an option, or has no room."""
+    """The container engine answers, and does not start the container: it refuses a bound or an option, holds none, or has no room."""
 
     code = "HLM-4041"
     remedy = (

@@ -19,6 +19,7 @@ def look_at_containers(config: Config) -> Iterator[DoctorFinding]:
     try:
         engine = engine_here()
         engine.demand_answering()
+        engine.demand_bounds()
     except HilumError as away:
         detail = f"{away} [{away.code}]"
         yield DoctorFinding(area=Area.ENGINES, subject="container engine", level="bad", detail=detail, fix=away.remedy)

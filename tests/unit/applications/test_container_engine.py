@@ -39,14 +39,19 @@ if sys.argv[1] == "container":
 
 
 def engine(
-    folder: Path, run: str = "pass", *, cp: str = "pass", rm: str = "pass", info: str = "pass", state: str = "created", name: str = "podman"
+    folder: Path, run: str = "pass", *, cp: str = "pass", rm: str = "pass", info: str = "", state: str = "created", name: str = "podman"
 ) -> ContainerEngine:
-    """An engine whose containers do this, written in Python, in `made`; `state` is that of one that is over."""
+    """An engine whose containers do this, written in Python, in `made`, and that holds its bounds; `state` is that of one that is over."""
+    info = info or f"print({BOUNDED[name]!r})"
     program = folder / "engine"
     does = {what: words.replace("\n", "\n    ") for what, words in (("run", run), ("cp", cp), ("rm", rm), ("info", info))}
     program.write_text(PROGRAM.format(python=sys.executable, state=state, **does), encoding="utf-8")
     program.chmod(0o755)
     return ContainerEngine(name=name, program=str(program), rootless=True)
+
+
+BOUNDED = {"podman": "v2 [cpuset cpu io memory pids]", "docker": "true true"}
+"""What engines say that hold their bounds."""
 
 
 def call(folder: Path) -> ContainerCall:
@@ -107,6 +112,19 @@ def test_a_program_that_ends_with_the_status_of_engines_has_failed_itself(tmp_pa
         engine(tmp_path, REFUSING, state="exited").run(call(tmp_path), ContainerBounds(), 60)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("docker", "false false"), ("docker", "false true"), ("podman", "v1 [cpu memory pids]"), ("podman", "v2 [cpu]"), ("podman", "")],
+)
+def test_an_engine_that_would_bound_nothing_starts_nothing(tmp_path: Path, name: str, said: str) -> None:
+    """Without root and cgroup version 2 both engines leave the bounds out with a warning: a gigabyte was taken where 200 MB were given.
+    The last says nothing at all of what it holds."""
+    there = engine(tmp_path, "open(made + '/started', 'w').close()", name=name, info=f"print({said!r})")
+    with pytest.raises(ContainerNotStarted, match=f"{name} bounds no memory and no processes of a container here"):
+        there.run(call(tmp_path), ContainerBounds(), 60)
+    assert list((tmp_path / "made").iterdir()) == []
+
+
 COPIED = """import io, tarfile
 file = tarfile.TarInfo("app.json")
 file.{what}
@@ -155,6 +173,7 @@ def as_nobody() -> Iterator[Path]:
 
 
 CLOSING = """#!/bin/sh -p
+[ "$1" = info ] && echo v2 memory pids
 [ "$1" = run ] || exit 0
 for word; do case "$word" in --volume=*:/output:rw) made=${{word#--volume=}}; made=${{made%:/output:rw}};; esac; done
 closed="$made/a
@@ -188,7 +207,12 @@ def test_a_container_of_docker_outlives_no_node_that_was_killed(tmp_path: Path) 
         "import os, sys, threading, signal\nfrom pathlib import Path\n"
         "from inference.applications.container.engine import ContainerBounds, ContainerCall, ContainerEngine\n"
         f"from pathlib import PosixPath\nengine = {there!r}\ncall = {asked!r}\n"
-        "threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()\n"
+        "def killed():\n"
+        "    while not (call.made / 'begun').exists():\n"
+        "        threading.Event().wait(0.05)\n"
+        "    threading.Event().wait(0.3)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "threading.Thread(target=killed).start()\n"
         "engine.run(call, ContainerBounds(), 1)\n"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
