@@ -195,7 +195,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The published configurations; no weights are among them."""
     folder = tmp_path_factory.mktemp("zoo")
     with tarfile.open(needs.data("tables", "model_zoo.tar.gz")) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder)
     return folder / "model_zoo"
 
 
