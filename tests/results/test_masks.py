@@ -19,9 +19,12 @@ from inference.imaging.assemble import assemble
 from inference.imaging.resample import Grid, Interpolation, resample
 from node.dimse.requestor.outgoing import outgoing, transcoded
 from node.domain.profile import Compression, Form, MaskEncoding, Profile
+from node.results.check import check
 from node.results.encode import encode
 from node.results.port import Encoded
 from node.results.segmentation import make
+from node.results.segmentation.frames import numbered
+from node.results.sources import read_sources
 from tests.lab import adapters, validators
 from tests.lab.needs import program
 from tests.results import made
@@ -45,15 +48,15 @@ LABEL_MAPS = (Form.LABELMAP, Form.LABELMAP_RLE, Form.LABELMAP_JPEG_LS, Form.LABE
 def masks_of(
     files: Sequence[Path], findings: Findings, folder: Path, profiles: Sequence[Profile] = PROFILES, **more: Any
 ) -> dict[Form, Path]:
-    """The segmentation in every form that these profiles want, as files; reports of it, which refer to each form, are not made."""
-    alone = [replace(one, mask_reports=False) for one in profiles]
-    objects = encode(made.encoding(files, findings, profiles=alone, **more))
+    """The checked segmentation in every form that these profiles want, as files; reports of it, which refer to each form, are not made."""
+    encoding = made.encoding(files, findings, profiles=profiles, **more)
+    sources = read_sources(encoding)
+    each = {form: mask for form, mask, _ in make.masks(encoding, sources, numbered(findings))}
+    check(list(each.values()), encoding, sources)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {}
-    for one in objects:
-        if one.kind == "seg":
-            paths[Form(one.form)] = folder / f"{one.form}.dcm"
-            paths[Form(one.form)].write_bytes(one.data)
+    paths = {form: folder / f"{form}.dcm" for form in each}
+    for form, path in paths.items():
+        path.write_bytes(each[form].data)
     return paths
 
 

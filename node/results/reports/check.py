@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from inference.codes import Code
 from inference.findings import Findings, Measurement
@@ -26,6 +27,9 @@ Number: TypeAlias = tuple[Coded, float, Coded, Coded | None, Coded | None, bool,
 has none."""
 Image: TypeAlias = tuple[str, str, tuple[int, ...]]
 """SOP Class UID, SOP Instance UID, frames."""
+
+_CONCEPT_NAME = Tag("ConceptNameCodeSequence")
+_CODE_VALUE, _LONG_CODE_VALUE, _CODING_SCHEME = Tag("CodeValue"), Tag("LongCodeValue"), Tag("CodingSchemeDesignator")
 
 RELATIVE = 1e-9
 THREE_DIGITS = 0.005
@@ -76,12 +80,14 @@ def named(content: Dataset, code: Coded) -> list[Dataset]:
 
 def name(content: Dataset) -> Coded:
     """The code of a content item's name."""
-    return coded(content.ConceptNameCodeSequence[0])
+    return coded(content[_CONCEPT_NAME].value[0])
 
 
 def coded(item: Dataset) -> Coded:
     """An item of a code sequence; values of more than 16 characters stand in an attribute of their own (PS3.3 8.1)."""
-    return str(item.get("CodeValue") or item.LongCodeValue), str(item.CodingSchemeDesignator)
+    # by tags: a keyword is looked up each time, and the names of a report's items are asked for often
+    short = item[_CODE_VALUE].value if _CODE_VALUE in item else ""
+    return str(short or item[_LONG_CODE_VALUE].value), str(item[_CODING_SCHEME].value)
 
 
 def code(meant: Code | None) -> Coded | None:

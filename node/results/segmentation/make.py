@@ -5,7 +5,7 @@ Of single images each has a segmentation of its own, a frame a segment, without 
 the image that a frame refers to alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -323,16 +323,22 @@ def make(making: Making) -> list[Encoded]:
         return _of_images(encoding, encoding.subject, sources)
     found = numbered(encoding.findings)
     made: list[Encoded] = []
+    for form, mask, seg in masks(encoding, sources, found):
+        made.append(mask)
+        if found:
+            with stage(EncodingStage.REPORT):
+                made.append(segment_report(encoding, sources, [Described(found=found, seg=seg)], form))
+    return made + _unmasked(encoding, sources, found, one_cine=is_one_cine(encoding))
+
+
+def masks(encoding: Encoding, sources: Sources, found: Sequence[Numbered]) -> Iterator[tuple[Form, Encoded, Dataset]]:
+    """The segmentation of a volume, or of volumes over time, in each form: its file, and what a report refers to. `found` may be empty."""
+    described = found or unoccupied(encoding.findings)
     for form in forms(encoding, found):
-        described = found or unoccupied(encoding.findings)
         identity = identify(encoding, sources, Kind.SEG, "SEG")
         seg = segmentation(encoding, sources, described, form, identity)
         mask = encoded(Kind.SEG, seg.dataset, identity, form.value, pixels=seg.pixels, syntax=seg.syntax)
-        made.append(replace(mask, one_cine=is_one_cine(encoding)))
-        if found:
-            with stage(EncodingStage.REPORT):
-                made.append(segment_report(encoding, sources, [Described(found=found, seg=seg.dataset)], form))
-    return made + _unmasked(encoding, sources, found, one_cine=is_one_cine(encoding))
+        yield form, replace(mask, one_cine=is_one_cine(encoding)), seg.dataset
 
 
 def _unmasked(encoding: Encoding, sources: Sources, found: Sequence[Numbered], *, one_cine: bool) -> list[Encoded]:
