@@ -112,7 +112,8 @@ LOGGED = {
     "index.defect": "A defect: an instance broke its reader. It is set aside, or kept as a conflict beside the one it was compared with.",
     "index.unreadable": "The disk does not give back what was received; it is tried for a minute, then set aside. All else goes on.",
     "instance.set_aside": "A received file is no readable instance; it is kept with the reason (`hilum studies list`).",
-    "job.unexplained": "What moved an answer could not be computed, or not in time; the answer goes out without it.",
+    "job.unexplained": "What a sink asks for beside the answer (what moved it, how unsure the network is) could not be computed, or not in "
+    "time; the answer goes out without it.",
     "job.claimed": "A work process began, or went on with, a job.",
     "job.defect": "A defect of hilum or of an application stopped a job; it is parked with the place in the code.",
     "job.encoded": "The result objects are on disk, read back and checked.",

@@ -42,6 +42,7 @@ from inference.findings import (
     Saliency,
     Segment,
     Shape,
+    Uncertainty,
 )
 from inference.imaging.subject import Images, VolumeSet
 from inference.imaging.subjects import Assembled, subjects
@@ -283,6 +284,9 @@ def _found(hospital: _Hospital) -> Findings:
         ),
         saliencies=(
             Saliency(label="lesion map", values=noise.random(hospital.shape, dtype=np.float32), quantity=codes.SALIENCY, unit=_NO_UNITS),
+        ),
+        uncertainties=(
+            Uncertainty(label="Entropy", values=noise.random(hospital.shape, dtype=np.float32), quantity=codes.NORMALISED_ENTROPY),
         ),
         derived=(DerivedImage(label="smoothed", voxels=noise.integers(0, 400, hospital.shape).astype(np.int16), derivation=_SMOOTHING),),
     )

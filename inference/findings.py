@@ -302,6 +302,25 @@ class Saliency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Uncertainty:
+    """How unsure a network is of each voxel that it decided. It says nothing of disease; where a network is sure, it may be wrong.
+
+    Attributes
+    ----------
+    label
+        The method, for people ("Entropy").
+    values
+        (Z, Y, X) float32 on the grid of the volume: 0 where the network is sure, 1 where all that it decides between is as likely.
+    quantity
+        The method as a code.
+    """
+
+    label: str
+    values: NDArray[np.float32]
+    quantity: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Explanation:
     """What moved a network's answer about one single image. It explains the network, and is no place of anything in the patient.
 
@@ -416,6 +435,8 @@ class Findings:
     deformation: Deformation | None = None
     explanations: tuple[Explanation, ...] = ()
     """Only where a sink asks for them by a key of its own (`Application.explain`)."""
+    uncertainties: tuple[Uncertainty, ...] = ()
+    """Likewise (`Application.unsure`)."""
     cautions: tuple[Caution, ...] = ()
     """What comes before anything else, the gravest first."""
     cut: bool = False

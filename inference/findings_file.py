@@ -40,6 +40,7 @@ from inference.findings import (
     Segment,
     SegmentPoint,
     Span,
+    Uncertainty,
     empty_mask,
 )
 from inference.translatable import Translatable
@@ -54,7 +55,7 @@ _CLASSES = {
     for one in (
         *(Findings, Segment, Measurement, Evaluation, Location, Quality, SegmentPoint),
         *(Box, Point, Line, PointInSpace, Span, Saliency, DerivedImage, Registration, Deformation),
-        *(Explanation, Caution, Earlier, PredictionInterval, Code),
+        *(Explanation, Uncertainty, Caution, Earlier, PredictionInterval, Code),
     )
 }
 _Met: TypeAlias = Callable[[bytes, bool], None]
@@ -101,6 +102,7 @@ def as_stored(findings: Findings) -> Findings:
         saliencies=tuple(replace(one, values=one.values[:0]) for one in findings.saliencies),
         derived=tuple(replace(one, voxels=one.voxels[:0]) for one in findings.derived),
         explanations=tuple(replace(one, values=one.values[:0]) for one in findings.explanations),
+        uncertainties=tuple(replace(one, values=one.values[:0]) for one in findings.uncertainties),
     )
     plain = loads(dumps(bare))
     return replace(
@@ -109,6 +111,9 @@ def as_stored(findings: Findings) -> Findings:
         saliencies=tuple(replace(one, values=given.values) for one, given in zip(plain.saliencies, findings.saliencies, strict=True)),
         derived=tuple(replace(one, voxels=given.voxels) for one, given in zip(plain.derived, findings.derived, strict=True)),
         explanations=tuple(replace(one, values=given.values) for one, given in zip(plain.explanations, findings.explanations, strict=True)),
+        uncertainties=tuple(
+            replace(one, values=given.values) for one, given in zip(plain.uncertainties, findings.uncertainties, strict=True)
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from inference.applications.port import (
     RegistrationOutput,
     SaliencyOutput,
     SegmentOutput,
+    UncertaintyOutput,
 )
 
 OBJECTS: dict[type[Output], tuple[str, ...]] = {
@@ -31,8 +32,9 @@ OBJECTS: dict[type[Output], tuple[str, ...]] = {
     DeformationOutput: ("Deformable registration",),
     DerivedOutput: ("Derived image",),
     ExplanationOutput: ("Explanation of an answer, drawn",),
+    UncertaintyOutput: ("Map of uncertainty",),
 }
-"""The result objects in which an output is sent, by the titles of docs/reference/objects.md; explanations where a sink asks for them."""
+"""The result objects in which an output is sent, by the titles of docs/reference/objects.md; the last two where a sink asks for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

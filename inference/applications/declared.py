@@ -22,6 +22,7 @@ from inference.applications.port import (
     RegistrationOutput,
     SaliencyOutput,
     SegmentOutput,
+    UncertaintyOutput,
 )
 from inference.findings import (
     Box,
@@ -39,6 +40,7 @@ from inference.findings import (
     Segment,
     Shape,
     Span,
+    Uncertainty,
     in_phase,
     of_image,
 )
@@ -87,6 +89,8 @@ def check_outputs(application: Application, findings: Findings, subject: Subject
         gate.finite(what, saliency.values)
     for explanation in findings.explanations:
         gate.explanation(explanation)
+    for uncertainty in findings.uncertainties:
+        gate.uncertainty(uncertainty)
     for image in findings.derived:
         gate.image(image)
     if findings.registration is not None:
@@ -140,6 +144,7 @@ class _Gate:
         """What is tracked by a label has one of its own, and it fits an element of text (PS3.5 6.2)."""
         labels = [one.label for one in findings.segments] + [one.label for one in findings.locations]
         labels += [one.label for one in findings.saliencies] + [one.label for one in findings.derived]
+        labels += [one.label for one in findings.uncertainties]
         for label in labels:
             if not is_label(label):
                 self.refuse(f"label {label!r} is not 1 to 64 printable characters without a backslash")
@@ -162,6 +167,15 @@ class _Gate:
                 f"{what} is {explanation.values.dtype} of shape {explanation.values.shape}, not float32 {self._size(explanation.image)}"
             )
         self.finite(what, explanation.values)
+
+    def uncertainty(self, uncertainty: Uncertainty) -> None:
+        what, values = f'uncertainty "{uncertainty.label}"', uncertainty.values
+        self.declared(UncertaintyOutput(label=uncertainty.label), what)
+        if values.dtype != np.float32:
+            self.refuse(f"{what} is {values.dtype}, not float32")
+        self.on_grid(what, "array", values)
+        if values.size and not 0 <= float(values.min()) <= float(values.max()) <= 1:
+            self.refuse(f"{what}: not all of its values are 0 to 1")
 
     def on_grid(self, what: str, noun: str, array: NDArray[np.generic], image: int | None = None) -> None:
         if image is not None and isinstance(self._subject, Images):
@@ -354,6 +368,8 @@ def _key(output: Output) -> tuple[object, ...]:
         return QualityOutput, output.name
     if isinstance(output, SaliencyOutput):
         return SaliencyOutput, output.label
+    if isinstance(output, UncertaintyOutput):
+        return UncertaintyOutput, output.label
     if isinstance(output, ExplanationOutput):
         return ExplanationOutput, output.label, output.finding
     return (DerivedOutput, output.label, output.derivation) if isinstance(output, DerivedOutput) else (type(output),)

@@ -23,6 +23,7 @@ from inference.applications.port import (
     SaliencyOutput,
     SegmentOutput,
     Takes,
+    UncertaintyOutput,
 )
 from inference.codes import Code
 from inference.imaging.measures.measuring import tells
@@ -41,12 +42,13 @@ _LOCALISING: Mapping[type[Output], str] = {
     SegmentOutput: "a mask",
     LocationOutput: "a location",
     SaliencyOutput: "a map",
+    UncertaintyOutput: "a map of uncertainty",
     DerivedOutput: "an image",
     RegistrationOutput: "a registration",
     DeformationOutput: "a deformation",
 }
 """What says where, and is therefore not for an application that is cleared to say whether."""
-_IN_SPACE = (SaliencyOutput, DerivedOutput)
+_IN_SPACE = (SaliencyOutput, UncertaintyOutput, DerivedOutput)
 _OF_PHASES = (SegmentOutput, MeasurementOutput, EvaluationOutput)
 """What is said over time: masks in one phase each, numbers, and answers."""
 _PARTS: Mapping[Takes, tuple[str, ...]] = {Takes.VOLUME: ("refuse", "each", "b0"), Takes.CINE: ("refuse", "each")}
@@ -190,7 +192,7 @@ def _outputs(application: Application) -> list[str]:
         return ["outputs is empty: it may say nothing"]
     labels = [output.label for output in application.outputs if isinstance(output, SegmentOutput)]
     problems = [f'segment label "{label}" is there twice' for label in sorted({label for label in labels if labels.count(label) > 1})]
-    problems += [*_not_to_be_said(application), *_explained(application)]
+    problems += [*_not_to_be_said(application), *_explained(application), *_unsure(application)]
     problems += [
         f'segment label "{label}" is not 1 to {_LO_LENGTH} characters without a backslash' for label in labels if not is_label(label)
     ]
@@ -254,6 +256,19 @@ def _explained(application: Application) -> list[str]:
         for output in declared
         if output.finding not in answered
     ]
+    return problems
+
+
+def _unsure(application: Application) -> list[str]:
+    """A map of uncertainty is of what was decided voxel by voxel."""
+    declared = any(isinstance(output, UncertaintyOutput) for output in application.outputs)
+    problems = []
+    if (application.unsure is None) == declared:
+        problems.append(
+            "it declares maps of uncertainty and has no unsure" if declared else "it has unsure and declares no map of uncertainty"
+        )
+    if declared and not any(isinstance(output, SegmentOutput) for output in application.outputs):
+        problems.append("it declares a map of uncertainty and no segment, of which it could be unsure")
     return problems
 
 

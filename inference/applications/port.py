@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from inference.codes import ARTIFICIAL_INTELLIGENCE, Code
 from inference.engines.port import Call, Golden, ModelRef, ModelSource, Tensors
-from inference.findings import Explanation, Findings
+from inference.findings import Explanation, Findings, Uncertainty
 from inference.imaging.judge.expects import Expects
 from inference.imaging.measures.measure import Measure
 from inference.imaging.roles import PAIR_PLACES, RigidMotion, RolePlace
@@ -44,6 +44,8 @@ __all__ = [
     "SegmentOutput",
     "Takes",
     "Tensors",
+    "UncertaintyOutput",
+    "Unsure",
 ]
 
 
@@ -80,6 +82,10 @@ AnalyseFiles: TypeAlias = Callable[[Any, JobFiles], Findings]
 
 Explain: TypeAlias = Callable[[Any, Infer], tuple[Explanation, ...]]
 """What moved the answers of `Analyse` about the same subject."""
+
+
+Unsure: TypeAlias = Callable[[Any, Infer], tuple[Uncertainty, ...]]
+"""How unsure the network of `Analyse` is of each voxel of the same subject."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +200,13 @@ class ExplanationOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UncertaintyOutput:
+    """A map of how unsure the network is of each voxel; some of its outputs have to be segments, which it decided."""
+
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DerivedOutput:
     """An image that the application may derive."""
 
@@ -218,6 +231,7 @@ Output: TypeAlias = (
     | LocationOutput
     | SaliencyOutput
     | ExplanationOutput
+    | UncertaintyOutput
     | DerivedOutput
     | RegistrationOutput
     | DeformationOutput
@@ -297,6 +311,8 @@ class Application:
     """Each slice is looked at by itself: `analyse` is given slices as acquired, also in unequal steps or of a tilted stack."""
     explain: Explain | None = None
     """Called besides `analyse` where a sink of the job asks for explanations; `outputs` then has an `ExplanationOutput` for each map."""
+    unsure: Unsure | None = None
+    """Called besides `analyse` where a sink of the job asks for maps of uncertainty; `outputs` then has an `UncertaintyOutput` for each."""
     of_files: AnalyseFiles | None = None
     """In the place of `analyse`, of an application that is somebody else's program: it reads the files of the job, not what hilum made of
     them, and is asked in jobs alone."""

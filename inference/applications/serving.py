@@ -11,7 +11,7 @@ from inference.applications.port import Application, Infer, ModelRef, Tensors
 from inference.engines.calling import room_of
 from inference.engines.port import SERVING, Call
 from inference.engines.serving import resolved
-from inference.findings import Explanation, Findings
+from inference.findings import Explanation, Findings, Uncertainty
 from inference.imaging.subject import Subject
 
 
@@ -34,6 +34,9 @@ def as_served(application: Application, repository: Path) -> Application:
     def explain(subject: Subject, infer: Infer) -> tuple[Explanation, ...]:
         return application.explain(subject, _Following(infer, versions)) if application.explain is not None else ()
 
+    def unsure(subject: Subject, infer: Infer) -> tuple[Uncertainty, ...]:
+        return application.unsure(subject, _Following(infer, versions)) if application.unsure is not None else ()
+
     numbers = ".".join(str(versions[model].version) for model in application.models if model.version == SERVING)
     return replace(
         application,
@@ -41,6 +44,7 @@ def as_served(application: Application, repository: Path) -> Application:
         version=f"{application.version}+model.{numbers}",
         analyse=analyse,
         explain=None if application.explain is None else explain,
+        unsure=None if application.unsure is None else unsure,
     )
 
 

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     PDF = "pdf"  # Encapsulated PDF; its form is the language
     EXPLANATION = "explanation"  # what moved a classifier's answer, drawn beside the image, as Secondary Capture
     EXPLANATION_MAP = "explanation-map"  # the same as Parametric Map
+    UNCERTAINTY_MAP = "uncertainty-map"  # how unsure a network is of each voxel, as Parametric Map
     STATEMENT = "statement"  # Enhanced SR: there is no result; its form is the language
     WITHDRAWAL = "withdrawal"  # Key Object Selection: superseded objects are not to be used any more (IHE IOCM)
 
@@ -29,6 +30,10 @@ FOUND = (Kind.SEG, Kind.SR, Kind.DETECTIONS)
 """The kinds that hold what was found, each by its tracking UID."""
 EXPLANATIONS = frozenset({Kind.EXPLANATION, Kind.EXPLANATION_MAP})
 """In no shipped profile: people take a map for a place, so whoever configures a sink has to ask for it by name."""
+
+
+BY_NAME_ALONE = EXPLANATIONS | {Kind.UNCERTAINTY_MAP}
+"""All that is in no shipped profile for that reason, and for what it costs: further calls of the model."""
 
 
 class MaskEncoding(StrEnum):
@@ -132,6 +137,11 @@ class Profile:
         """Whether it asks for what moved a classifier's answers, which costs calls of the model."""
         return not self.kinds.isdisjoint(EXPLANATIONS)
 
+    @property
+    def doubts(self) -> bool:
+        """Whether it asks how unsure a network is of each voxel, which costs as much as the answer did."""
+        return Kind.UNCERTAINTY_MAP in self.kinds
+
     def may_lack_masks(self, *, one_cine: bool) -> bool:
         """Whether its sink may get what is said of segments and none of their masks. `one_cine`: they are such as viewers misread."""
         return self.masks is MaskEncoding.NONE or self.not_taken is NotTaken.LEAVE_OUT or (one_cine and not self.cine_masks)
@@ -166,10 +176,10 @@ ARCHIVE = Profile(
     compression=Compression.RLE,
     empty_masks=True,
     cine_masks=True,
-    kinds=frozenset(Kind) - {Kind.SEG, Kind.STATEMENT, Kind.WITHDRAWAL} - EXPLANATIONS,
+    kinds=frozenset(Kind) - {Kind.SEG, Kind.STATEMENT, Kind.WITHDRAWAL} - BY_NAME_ALONE,
 )
-"""A research archive: every kind of object but explanations, withdrawals and notes that there is no result; one label map instead of a
-mask a segment, compressed as all toolkits read."""
+"""A research archive: every kind of object but explanations, maps of uncertainty, withdrawals and notes that there is no result; one
+label map instead of a mask a segment, compressed as all toolkits read."""
 
 TRIAGE = Profile(
     name="triage",

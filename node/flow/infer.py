@@ -234,7 +234,9 @@ class Analyst:
             bounded = _Bounded(engine, application, calls, deadline, _URGENCY[job.priority])
             with stage(ANALYSE), at_most(to_infer_s(deadline - time.monotonic())):
                 asked = application.on(JobFiles(files=tuple(files), seconds=deadline - time.monotonic()))
-                parts = tuple(analysed(asked, each, bounded, job, explained=self._explained(job)) for each in made)
+                parts = tuple(
+                    analysed(asked, each, bounded, job, explained=self._explained(job), doubted=self._doubted(job)) for each in made
+                )
         bounded.share_out(stages_s)
         took_s = {"assemble": assembled - began, "infer": time.monotonic() - assembled}
         runtimes = {f"{model.name} v{model.version}": engine.runtime(model) for model in models}
@@ -269,8 +271,12 @@ class Analyst:
         """Whether a sink of the job asks what moved the answers."""
         return any(profile.explains for profile in self._config.profiles_of(job))
 
+    def _doubted(self, job: Job) -> bool:
+        """Whether a sink of the job asks how unsure the network is."""
+        return any(profile.doubts for profile in self._config.profiles_of(job))
 
-def analysed(application: Application, assembled: Assembled, infer: Infer, job: Job, *, explained: bool) -> Analysed:
+
+def analysed(application: Application, assembled: Assembled, infer: Infer, job: Job, *, explained: bool, doubted: bool) -> Analysed:
     """What the application says of one part, behind what the gates and the reading of the files say."""
     given = admitted(application, assembled, whole=not (job.shortage and job.marked))
     assembled = given.assembled
@@ -279,6 +285,8 @@ def analysed(application: Application, assembled: Assembled, infer: Infer, job: 
     said = given.judge.after(replace(said, cautions=(*given.cautions, *said.cautions)))
     if explained:
         said = _explained_by(application, assembled, infer, said, left_out=answered - _answered(said))
+    if doubted:
+        said = _doubted_by(application, assembled, infer, said)
     if job.shortage is not None:
         said = as_incomplete(said, job.shortage, assembled.subject, marked=job.marked)
     return Analysed(assembled=assembled, findings=replace(said, remarks=(*assembled.remarks, *given.remarks, *said.remarks)))
@@ -294,13 +302,33 @@ def _explained_by(application: Application, assembled: Assembled, infer: Infer, 
 
     Of the images that the judge left out there is no answer, and nothing moved it.
     """
-    if application.explain is None:
+    explain = application.explain
+    if explain is None:
         return said
+
+    def explained() -> Findings:
+        moved = explain(assembled.subject, infer)
+        return replace(said, explanations=tuple(each for each in moved if each.image not in left_out))
+
+    return _or_without(application, assembled, said, explained)
+
+
+def _doubted_by(application: Application, assembled: Assembled, infer: Infer, said: Findings) -> Findings:
+    """The findings with how unsure the network is of each voxel; without it where that fails."""
+    unsure = application.unsure
+    return (
+        said
+        if unsure is None
+        else _or_without(application, assembled, said, lambda: replace(said, uncertainties=unsure(assembled.subject, infer)))
+    )
+
+
+def _or_without(application: Application, assembled: Assembled, said: Findings, more: Callable[[], Findings]) -> Findings:
+    """What `more` gives; the findings without it where that fails, which is told."""
     try:
-        moved = application.explain(assembled.subject, infer)
-        explained = replace(said, explanations=tuple(each for each in moved if each.image not in left_out))
-        check_outputs(application, explained, assembled.subject)
-        return explained
+        found = more()
+        check_outputs(application, found, assembled.subject)
+        return found
     except EngineError as away:
         if not isinstance(away, JobTooLate):
             raise  # it would have met the answer, too

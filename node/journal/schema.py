@@ -741,7 +741,8 @@ result_object = Table(
         Words,
         nullable=False,
         comment="seg | sr (measurements, evaluations) | detections (SR) | sc (page) | overlay (SC) | map | derived | registration | "
-        "narrative (SR) | pdf | explanation | explanation-map | statement (SR: there is no result) | withdrawal (Key Object Selection)",
+        "narrative (SR) | pdf | explanation | explanation-map | uncertainty-map | statement (SR: there is no result) | "
+        "withdrawal (Key Object Selection)",
     ),
     Column("sop_instance_uid", Words, nullable=False, index=True, comment="derived SOP Instance UID; how an own result is recognised"),
     Column("sop_class_uid", Words, nullable=False, comment="SOP Class UID"),

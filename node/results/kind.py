@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from node.results.sources import Sources
 
 Needs: TypeAlias = Literal[
-    "SegmentOutput", "LocationOutput", "SaliencyOutput", "ExplanationOutput", "DerivedOutput", "RegistrationOutput", "DeformationOutput"
+    "SegmentOutput",
+    "LocationOutput",
+    "SaliencyOutput",
+    "ExplanationOutput",
+    "UncertaintyOutput",
+    "DerivedOutput",
+    "RegistrationOutput",
+    "DeformationOutput",
 ]
 """An output that an application declares, a class of `inference.applications.port`."""
 

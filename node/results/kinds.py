@@ -22,6 +22,7 @@ from node.results.registration import REGISTRATION
 from node.results.segmentation import SEGMENTATION
 from node.results.statement import STATEMENT
 from node.results.summary import SUMMARY
+from node.results.uncertainty_map import UNCERTAINTY_MAP
 from node.results.withdrawal import WITHDRAWAL
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ KINDS = (
     DERIVED,
     EXPLANATION,
     EXPLANATION_MAP,
+    UNCERTAINTY_MAP,
     NARRATIVE,
     PDF,
     SUMMARY,

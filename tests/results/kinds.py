@@ -14,6 +14,7 @@ from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from inference import codes
 from inference.applications.catalog import load
+from inference.applications.entropy import ENTROPY
 from inference.applications.mr_denoise.preparing import BESIDE
 from inference.applications.port import ModelRef, Tensors
 from inference.codes import Code
@@ -33,6 +34,7 @@ from inference.findings import (
     Registration,
     Saliency,
     Shape,
+    Uncertainty,
 )
 from inference.imaging.assemble import assemble
 from inference.imaging.subject import Takes
@@ -201,6 +203,14 @@ def mapped(folder: Path) -> Case:
     values = np.random.default_rng(1).random(SHAPE, dtype=np.float32)
     found = Saliency(label="lesion map", values=values, quantity=codes.SALIENCY, unit=NO_UNIT)
     return Case(files=files, encoding=made.encoding(files, Findings(saliencies=(found,)), profiles=(EVERYTHING,)))
+
+
+def unsure(folder: Path) -> Case:
+    """How unsure a network is of each voxel."""
+    files = made.series(folder, shape=SHAPE)
+    values = np.random.default_rng(3).random(SHAPE, dtype=np.float32)
+    found = Uncertainty(label=ENTROPY, values=values, quantity=codes.NORMALISED_ENTROPY)
+    return Case(files=files, encoding=made.encoding(files, Findings(uncertainties=(found,)), profiles=(EVERYTHING,)))
 
 
 def _smoothed(files: Sequence[Path]) -> Case:
@@ -424,6 +434,7 @@ ROWS: Sequence[Row] = (
     Row(name="Report of chest-xray (TID 1501)", case=chest_radiograph, kind=Kind.SR, about="TID 1501"),
     Row(name="Explanation of an answer, drawn", case=chest_radiograph, kind=Kind.EXPLANATION),
     Row(name="Explanation of an answer, map", case=chest_radiograph, kind=Kind.EXPLANATION_MAP, about="explanation"),
+    Row(name="Map of uncertainty", case=unsure, kind=Kind.UNCERTAINTY_MAP),
     Row(name="Summary page of chest-xray", case=chest_radiograph, kind=Kind.SC),
     Row(name="Report of places of lung-nodule (TID 1410)", case=chest_ct, kind=Kind.DETECTIONS),
     Row(name="Report of lung-nodule (TID 1501)", case=chest_ct, kind=Kind.SR, about="TID 1501"),

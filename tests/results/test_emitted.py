@@ -27,11 +27,12 @@ from inference.applications.port import (
     RegistrationOutput,
     SaliencyOutput,
     SegmentOutput,
+    UncertaintyOutput,
 )
 from inference.codes import Code
 from inference.findings import Findings
 from node.dicom.transfer_syntax import Context
-from node.domain.profile import ARCHIVE, EXPLANATIONS, PACS, SHIPPED, VIEWER, Compression, Form, Kind, MaskEncoding, Profile
+from node.domain.profile import ARCHIVE, BY_NAME_ALONE, PACS, SHIPPED, VIEWER, Compression, Form, Kind, MaskEncoding, Profile
 from node.results.port import Encoded
 from node.results.selection import emitted
 
@@ -46,6 +47,7 @@ EVERYTHING = Application(
         EvaluationOutput(finding=codes.BRAIN),
         LocationOutput(finding=codes.BRAIN),
         SaliencyOutput(label="map"),
+        UncertaintyOutput(label="Entropy"),
         ExplanationOutput(label="Grad-CAM", finding=codes.BRAIN),
         DerivedOutput(label="smoothed", derivation=Code("113087", "DCM", "Smoothing")),
         RegistrationOutput(),
@@ -88,14 +90,16 @@ def test_a_triage_application_emits_reports_and_pages_only() -> None:
 
 
 @pytest.mark.parametrize("profile", SHIPPED.values(), ids=SHIPPED.keys())
-def test_no_shipped_profile_asks_for_explanations(profile: Profile) -> None:
+def test_no_shipped_profile_asks_for_explanations_or_maps_of_uncertainty(profile: Profile) -> None:
     """People take a map for a place: whoever wants one says so by its own key, also for an archive of everything."""
     assert not profile.explains
-    assert EXPLANATIONS.isdisjoint(one.kind for one in emitted(EVERYTHING, profile))
-    asked = replace(profile, kinds=profile.kinds | EXPLANATIONS)
+    assert not profile.doubts
+    assert BY_NAME_ALONE.isdisjoint(one.kind for one in emitted(EVERYTHING, profile))
+    asked = replace(profile, kinds=profile.kinds | BY_NAME_ALONE)
     assert asked.explains
-    assert EXPLANATIONS - {one.kind for one in emitted(EVERYTHING, asked)} == set()
-    assert EXPLANATIONS.isdisjoint(one.kind for one in emitted(TRIAGE, asked))
+    assert asked.doubts
+    assert BY_NAME_ALONE - {one.kind for one in emitted(EVERYTHING, asked)} == set()
+    assert BY_NAME_ALONE.isdisjoint(one.kind for one in emitted(TRIAGE, asked))
 
 
 def test_masks_may_go_decompressed_or_as_binary() -> None:

@@ -47,6 +47,7 @@ CLASSES = {
     Kind.PDF: EncapsulatedPDFStorage,
     Kind.EXPLANATION: SecondaryCaptureImageStorage,
     Kind.EXPLANATION_MAP: ParametricMapStorage,
+    Kind.UNCERTAINTY_MAP: ParametricMapStorage,
     Kind.STATEMENT: EnhancedSRStorage,
     Kind.WITHDRAWAL: KeyObjectSelectionDocumentStorage,
 }

@@ -6,7 +6,20 @@ from dataclasses import replace
 import pytest
 
 from node.domain.job import ResultObject
-from node.domain.profile import ARCHIVE, EXPLANATIONS, PACS, TRIAGE, VIEWER, Compression, Form, Kind, Language, MaskEncoding, Profile
+from node.domain.profile import (
+    ARCHIVE,
+    BY_NAME_ALONE,
+    EXPLANATIONS,
+    PACS,
+    TRIAGE,
+    VIEWER,
+    Compression,
+    Form,
+    Kind,
+    Language,
+    MaskEncoding,
+    Profile,
+)
 from node.results.selection import made_in, preferred, select
 
 LABELMAPS = replace(VIEWER, masks=MaskEncoding.LABELMAP)
@@ -55,6 +68,7 @@ EVERYTHING = objects(
     ("sc", ""),
     ("explanation", ""),
     ("explanation-map", ""),
+    ("uncertainty-map", ""),
 )
 
 
@@ -95,7 +109,7 @@ def test_a_conservative_pacs_gets_maps_as_pictures_only() -> None:
 def test_a_research_archive_gets_every_kind_once() -> None:
     """One form of the masks, one language; explanations of answers have to be asked for by name, and there is a result: no note."""
     chosen = sent(ARCHIVE, EVERYTHING, Form.LABELMAP_RLE)
-    assert {kind for kind, _ in chosen} == set(Kind) - EXPLANATIONS - {Kind.STATEMENT, Kind.WITHDRAWAL}
+    assert {kind for kind, _ in chosen} == set(Kind) - BY_NAME_ALONE - {Kind.STATEMENT, Kind.WITHDRAWAL}
     assert chosen[:2] == masks("labelmap+rle")
     assert [form for kind, form in chosen if kind in ("narrative", "pdf")] == ["en", "en"]
 
@@ -109,6 +123,8 @@ def test_explanations_go_where_they_are_asked_for_and_it_is_said_where_they_were
     assert set(sent(both, EVERYTHING, Form.BINARY)) >= {("explanation", ""), ("explanation-map", "")}
     left = [one for one in EVERYTHING if one.kind != Kind.EXPLANATION_MAP]
     assert "explanations of answers as maps were not made" in select(both, left, Form.BINARY).wanting
+    assert ("uncertainty-map", "") not in sent(both, EVERYTHING, Form.BINARY)
+    assert ("uncertainty-map", "") in sent(replace(VIEWER, kinds=VIEWER.kinds | {Kind.UNCERTAINTY_MAP}), EVERYTHING, Form.BINARY)
 
 
 @pytest.mark.parametrize("form", [Form.BINARY, Form.LABELMAP, Form.LABELMAP_RLE])

@@ -142,6 +142,8 @@ def of_run(run: Path) -> Answerer:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         limits = {one["channel"]: one for one in found["answers"]}
-        return WHOLE.decided([replace(one, **limits[one.channel]) for one in MANIFEST.answers], found.get("explained", ()))
+        return WHOLE.decided(
+            [replace(one, **limits[one.channel]) for one in MANIFEST.answers], found.get("explained", ()), found.get("batch", 1)
+        )
     except (OSError, ValueError, KeyError, TypeError) as broken:
         raise BrokenRun(f"{path} is not what an evaluation writes: {broken!r}") from broken

@@ -57,7 +57,9 @@ def of_run(run: Path) -> Answerer:
 
     def decided(plan: TabledPlan, recipe: Answerer, found: Any) -> Answerer:
         limits = {one["channel"]: one for one in found["answers"]}
-        return recipe.decided([replace(one, **limits[one.channel]) for one in plan.manifest.answers], found.get("explained", ()))
+        return recipe.decided(
+            [replace(one, **limits[one.channel]) for one in plan.manifest.answers], found.get("explained", ()), found.get("batch", 1)
+        )
 
     return KIND.of_run(run, CALIBRATION, decided)
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from inference.applications.bundle.manifest import FILE, BundleManifest, application_of, prepared, to_text
-from inference.applications.bundle.uncertain import entropies
 from inference.applications.port import MeasurementOutput, ModelRef, SegmentOutput
 from inference.errors import HilumError
 from inference.findings import Findings
@@ -124,7 +123,6 @@ def recipe_of(plan: Plan) -> Segmenter:
             split=plan.split,
         ),
         baseline=INTENSITY,
-        entropies=partial(entropies, manifest),
         full_run=FULL_RUN,
         cut_by=STRIDE,
         images=len(manifest.roles) or 1,

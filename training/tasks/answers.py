@@ -52,6 +52,8 @@ WATCHED = "log score"
 MISSED, ALARMED = 0.05, 0.1
 """Of the validation cases: shares that may be called absent with, and present without, the finding; what lies between is undetermined."""
 _TEMPERATURES = (0.05, 20.0)
+_MOST_IMAGES, _MOST_PIXELS = 64, 2**20
+"""In one call of a network that is asked of many changed images: more are hardly quicker, and take the memory of their features."""
 _SURE = 1e-6
 _TOGETHER = ("calibration error", "the same without calibration")
 
@@ -145,9 +147,9 @@ class Answerer(Recipe):
         found: Probabilities = softmax(logits, axis=1) if self.exclusive else expit(logits)
         return found
 
-    def decided(self, answers: Sequence[AnswerChannel], explained: Sequence[str]) -> "Answerer":
-        """The recipe whose application calls findings by these limits, and explains by these methods whoever asks."""
-        manifest = replace(self.manifest, answers=tuple(answers), explained=tuple(explained))
+    def decided(self, answers: Sequence[AnswerChannel], explained: Sequence[str], batch: int) -> "Answerer":
+        """The recipe whose application calls findings by these limits, and explains by these methods, so many images a call."""
+        manifest = replace(self.manifest, answers=tuple(answers), explained=tuple(explained), batch=batch)
         return replace(self, manifest=manifest, application=application_of(manifest), beside=lambda model: beside(manifest, model))
 
     def evaluate(self, sides: Split, run: Path, options: EvaluationOptions = AS_IT_IS, *, step: Step = silent) -> dict[str, Any]:
@@ -173,8 +175,9 @@ class Answerer(Recipe):
         single = self.manifest.accepts.takes is Takes.IMAGES and not self.manifest.roles
         servable = [label for label, _ in offered if single and label in SERVED]
         limited = [_limited(one, probable[:, one.channel], known[:, one.channel]) for one in answers]
-        decided = self.decided(limited, servable)
-        repository = packed(decided, tempered, run, (len(self.names),))
+        batch = max(1, min(_MOST_IMAGES, _MOST_PIXELS // math.prod(self.window))) if servable else 1
+        decided = self.decided(limited, servable, batch)
+        repository = packed(decided, tempered, run, (len(self.names),), batch=batch)
         # behind the model: ended in between, an export would give the model of before these limits, and is refused
         save_json(
             run / CALIBRATION,
@@ -182,6 +185,7 @@ class Answerer(Recipe):
                 "temperature": temperature,
                 "answers": [{"channel": one.channel, "absent": one.absent, "present": one.present} for one in decided.manifest.answers],
                 "explained": servable,
+                "batch": batch,
             },
         )
         asked = labels_of(sides.test)

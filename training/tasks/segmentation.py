@@ -15,7 +15,6 @@ from inference.applications.port import Infer
 from inference.applications.serving import as_served
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.errors import NotFinite
-from inference.engines.port import ModelRef
 from inference.engines.repository import Repository
 from inference.engines.serving import resolved
 from inference.errors import InputError
@@ -76,8 +75,6 @@ class Segmenter(Recipe):
         The structures of one case by name, found and true, for distances between surfaces, volumes and pictures.
     baseline
         The mean shape of the training labels, where every example is one window.
-    entropies
-        How unsure a model is of each voxel of a subject, (Z, Y, X), 0 to 1; None: its application gives decided masks alone.
     """
 
     task = "segmentation"
@@ -85,7 +82,6 @@ class Segmenter(Recipe):
     score: Callable[[Findings, Labelled], Mapping[str, float]]
     structures: Callable[[Findings, Labelled], Mapping[str, Masks]]
     baseline: Baseline = MEAN_SHAPE
-    entropies: Callable[[ModelRef, Any, Infer], NDArray[np.float32]] | None = None
 
     def fit(self, sides: Split, run: Path, schedule: Schedule, ranks: Ranks, progress: Progress) -> Outcome:
         # whatever is found where nothing is, no figure says how well
@@ -151,15 +147,14 @@ class _Asked:
 def _parts(recipe: Segmenter, cases: Sequence[Case], evaluation: dict[str, Any], asked: _Asked) -> Parts:
     """The pictures of some cases, and what their outlines and colours mean; the record gets how well entropy told their wrong voxels."""
     application = as_served(recipe.application, asked.repository)
-    model = resolved((recipe.model,), asked.repository)[recipe.model]
     areas: list[float] = []
 
     def seen(case: Case) -> tuple[Volume, Sequence[Masks], NDArray[np.float32] | None]:
         labelled = case.load()
         structures = list(recipe.structures(application.analyse(labelled.subject, asked.infer), labelled).values())
-        if recipe.entropies is None:
+        if application.unsure is None:
             return labelled.volume, structures, None
-        unsure = recipe.entropies(model, labelled.subject, asked.infer)
+        unsure = application.unsure(labelled.subject, asked.infer)[0].values
         areas.append(_telling(unsure, structures, labelled.volume.spacing_mm))
         return labelled.volume, structures, unsure
 

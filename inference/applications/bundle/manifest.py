@@ -36,10 +36,12 @@ from inference.applications.bundle.nnunet.cascade import Coarser, appended
 from inference.applications.bundle.nnunet.patches import Patches
 from inference.applications.bundle.nnunet.returning import returned, slab_labels
 from inference.applications.bundle.nouns import made_of, named, said_of
-from inference.applications.bundle.parts import accepts_from, answer_from, measure_from, number_from
+from inference.applications.bundle.parts import accepts_from, answer_from, before_from, before_said, measure_from, number_from
 from inference.applications.bundle.steps import STEPS, ImageOnGrid, Transform, source_image
 from inference.applications.bundle.structures import Structure, not_found, segment_of, structure_from
+from inference.applications.bundle.uncertain import entropies, told
 from inference.applications.bundle.views import in_roles, refuse_even, together
+from inference.applications.entropy import ENTROPY
 from inference.applications.manifest import check_manifest
 from inference.applications.measured import measured_outputs
 from inference.applications.port import (
@@ -54,10 +56,11 @@ from inference.applications.port import (
     Role,
     SegmentOutput,
     Takes,
+    UncertaintyOutput,
 )
 from inference.engines.calling import refuse_not_finite
 from inference.engines.errors import WrongTensors
-from inference.findings import Explanation, Findings, Location, Measurement
+from inference.findings import Explanation, Findings, Location, Measurement, Uncertainty
 from inference.imaging.judge.expects import Expects
 from inference.imaging.measures.measure import Measure
 from inference.imaging.subject import Image, Images, VolumeSet
@@ -94,6 +97,8 @@ class BundleManifest:
         What makes statements of the probabilities.
     explained
         Methods that tell what moved an answer about a single image, and passed the gate of this very model's training.
+    batch
+        How many single images one call of the network takes; more than one where `explained` names a method, which asks of many.
     samples
         What the network sees of a single image.
     numbers
@@ -138,6 +143,7 @@ class BundleManifest:
     answers: tuple[AnswerChannel, ...] = ()
     decides: Decides = Decides.LIMITS
     explained: tuple[str, ...] = ()
+    batch: int = 1
     samples: Samples = Samples.GREY
     numbers: tuple[NumberChannel, ...] = ()
     detector: Detector | None = None
@@ -159,7 +165,7 @@ class BundleManifest:
 
 _STEPS = {**STEPS, **preparing.STEPS}
 _INFERERS = {**INFERERS, Patches.__name__: Patches}
-_OPTIONAL = ("series", "volumes", "roles", "optional", "noun", "grade", "decides", "samples", "explained")
+_OPTIONAL = ("series", "volumes", "roles", "optional", "noun", "grade", "decides", "samples", "explained", "batch")
 """Of `BundleManifest`: what stands in the file where it says something."""
 DEMONSTRATION = say("Demonstration grade, research only, not for diagnosis.")
 
@@ -194,7 +200,7 @@ def to_text(manifest: BundleManifest) -> bytes:
         **({"measures": [named(measure) for measure in manifest.measures]} if manifest.measures else {}),
         **({} if manifest.licences == Licences() else {"licences": asdict(manifest.licences)}),
         **({} if manifest.expects == Expects() else {"expects": asdict(manifest.expects)}),
-        **({} if manifest.before is None else {"before": _before_said(manifest.before)}),
+        **({} if manifest.before is None else {"before": before_said(manifest.before)}),
     }
     return (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -235,7 +241,7 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             wrong = "an application without code marks no masks on single images, and boxes by an image_detector alone"
         if of_images and (answers or numbers or detector or finish or accepts.takes is not Takes.IMAGES):
             wrong = "an image_detector finds boxes on single images, and nothing else"
-        wrong = wrong or problem(tupled(said.get("explained", [])), answers, finish, accepts.takes is Takes.IMAGES)
+        wrong = wrong or problem(tupled(said.get("explained", [])), answers, finish, accepts.takes is Takes.IMAGES, said.get("batch", 1))
         if wrong:
             raise ValueError(wrong)
         return BundleManifest(
@@ -254,7 +260,7 @@ def from_text(content: bytes, where: str) -> BundleManifest:
             image_detector=of_images,
             measures=tuple(measure_from(each) for each in said.pop("measures", ())),
             licences=Licences(**said.pop("licences", {})),
-            before=_before(said.pop("before", None)),
+            before=before_from(said.pop("before", None), _STEPS, _INFERERS),
             **{name: tupled(value) for name, value in said.items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as broken:
@@ -296,10 +302,18 @@ def application_of(manifest: BundleManifest) -> Application:
         return replace(found, remarks=(DEMONSTRATION, *found.remarks)) if manifest.grade == "demonstration" else found
 
     def explain(images: Images, infer: Infer) -> tuple[Explanation, ...]:
-        ask = partial(_channels, manifest, infer)
+        ask = partial(_called, manifest, infer)
         each = ((index, prepared(manifest, image)) for index, image in enumerate(images.images))
-        return tuple(one for index, seen in each for one in explanations(seen, index, manifest.answers, manifest.finish, ask))
+        return tuple(
+            one for index, seen in each for one in explanations(seen, index, manifest.answers, manifest.finish, ask, manifest.batch)
+        )
 
+    def unsure(subject: Volume | VolumeSet, infer: Infer) -> tuple[Uncertainty, ...]:
+        seen, names = prepared(manifest, subject), (manifest.input, manifest.output)
+        values = entropies(seen, manifest.finish, partial(manifest.inferer, infer, manifest.model, seen.values, *names))
+        return (Uncertainty(label=ENTROPY, values=values, quantity=codes.NORMALISED_ENTROPY),)
+
+    of_voxels = bool(manifest.structures) and manifest.before is None and told(manifest.finish, manifest.inferer, manifest.channels)
     return Application(
         name=manifest.name,
         version=manifest.version,
@@ -312,6 +326,7 @@ def application_of(manifest: BundleManifest) -> Application:
             *measured_outputs(manifest.measures, {one.label: one.type for one in manifest.structures}, manifest.accepts.modality),
             *(EvaluationOutput(finding=answer.finding) for answer in manifest.answers),
             *(ExplanationOutput(label=method, finding=answer.finding) for method in manifest.explained for answer in manifest.answers),
+            *([UncertaintyOutput(label=ENTROPY)] if of_voxels else []),
             *(MeasurementOutput(name=number.name, unit=number.unit) for number in manifest.numbers),
             *(manifest.detector.declared if manifest.detector is not None else ()),
             *(manifest.image_detector.declared if manifest.image_detector is not None else ()),
@@ -329,6 +344,7 @@ def application_of(manifest: BundleManifest) -> Application:
         if manifest.accepts.takes is Takes.IMAGES
         else tuple(Role(name=name, optional=name in manifest.optional) for name in manifest.roles),
         explain=explain if manifest.explained else None,
+        unsure=unsure if of_voxels else None,
     )
 
 
@@ -465,22 +481,14 @@ def _answered(manifest: BundleManifest, subject: Seen, infer: Infer, images: tup
 
 def _channels(manifest: BundleManifest, infer: Infer, seen: NDArray[np.float32], places: tuple[int, ...] = ()) -> NDArray[Any]:
     """What the network gives for an image or volume (C, …): (K,), or (K, …) at its `places`."""
-    values = infer(manifest.model, {manifest.input: seen[None]})[manifest.output]
-    if values.shape != (expected := (1, manifest.channels, *places)) or values.dtype.kind != "f":
-        raise WrongTensors(f'model "{manifest.model.name}" gives {values.dtype} of shape {values.shape} for an image, not {expected}')
-    refuse_not_finite(manifest.model, values)
-    channels: NDArray[Any] = values[0]
+    channels: NDArray[Any] = _called(manifest, infer, seen[None], places)[0]
     return channels
 
 
-def _before_said(before: Coarser) -> dict[str, Any]:
-    steps = {"prepare": [named(step) for step in before.prepare], "inferer": named(before.inferer)}
-    return {"model": asdict(before.model), **steps, "order": before.order, "order_apart": before.order_apart, "apart": before.apart}
-
-
-def _before(said: Any) -> Coarser | None:
-    if said is None:
-        return None
-    given = dict(said)
-    prepare = tuple(made_of(_STEPS, each) for each in given.pop("prepare"))
-    return Coarser(model=ModelRef(**given.pop("model")), prepare=prepare, inferer=made_of(_INFERERS, given.pop("inferer")), **given)
+def _called(manifest: BundleManifest, infer: Infer, seen: NDArray[np.float32], places: tuple[int, ...] = ()) -> NDArray[Any]:
+    """(N, K, …) at the network's `places` for images or volumes (N, C, …)."""
+    values = infer(manifest.model, {manifest.input: seen})[manifest.output]
+    if values.shape != (expected := (len(seen), manifest.channels, *places)) or values.dtype.kind != "f":
+        raise WrongTensors(f'model "{manifest.model.name}" gives {values.dtype} of shape {values.shape} for an image, not {expected}')
+    refuse_not_finite(manifest.model, values)
+    return values

@@ -1,11 +1,14 @@
 """Parts of application.json: what a series has to be, statements, numbers and measures, each of what JSON holds."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from inference.applications.bundle.answering import AnswerChannel, NumberChannel
 from inference.applications.bundle.expecting import tupled
-from inference.applications.bundle.nouns import made_of
-from inference.applications.port import Accepts, Takes
+from inference.applications.bundle.nnunet.cascade import Coarser
+from inference.applications.bundle.nouns import made_of, named
+from inference.applications.port import Accepts, ModelRef, Takes
 from inference.codes import Code
 from inference.imaging.measures.measure import Measure
 from inference.imaging.measures.measuring import MEASURES
@@ -17,6 +20,21 @@ def accepts_from(said: Any) -> Accepts:
     if given.get("takes") == Takes.PHASES:
         raise ValueError("an application without code takes no phases")
     return Accepts(**{**given, **({"takes": Takes(given["takes"])} if "takes" in given else {})})
+
+
+def before_said(before: Coarser) -> dict[str, Any]:
+    """The network before another one, as JSON holds it."""
+    steps = {"prepare": [named(step) for step in before.prepare], "inferer": named(before.inferer)}
+    return {"model": asdict(before.model), **steps, "order": before.order, "order_apart": before.order_apart, "apart": before.apart}
+
+
+def before_from(said: Any, steps: Mapping[str, Callable[..., Any]], inferers: Mapping[str, Callable[..., Any]]) -> Coarser | None:
+    """The network before another one, of what JSON holds and of steps and inferers by name; KeyError or TypeError where it is none."""
+    if said is None:
+        return None
+    given = dict(said)
+    prepare = tuple(made_of(steps, each) for each in given.pop("prepare"))
+    return Coarser(model=ModelRef(**given.pop("model")), prepare=prepare, inferer=made_of(inferers, given.pop("inferer")), **given)
 
 
 def answer_from(said: Any) -> AnswerChannel:

@@ -1,45 +1,39 @@
-"""How sure a network that marks structures is of each voxel: the entropy of the probabilities that decide."""
+"""How unsure the network of an application without code is of each voxel: of which manifests that can be told, and by what."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.applications.bundle.finish import Activation, voxelwise
-from inference.applications.bundle.manifest import BundleManifest, prepared
-from inference.applications.port import Infer, ModelRef
+from inference.applications.bundle.finish import Activation, Finishing, voxelwise
+from inference.applications.bundle.inferer import Inferer, SlidingWindow, Whole
+from inference.applications.bundle.steps import ImageOnGrid
+from inference.applications.entropy import entropy
 from inference.imaging.resample import Interpolation
-from inference.imaging.subject import VolumeSet
-from inference.imaging.volume import Volume
+
+Blended: TypeAlias = Callable[[Callable[[NDArray[np.float32]], NDArray[Any]]], NDArray[Any]]
+"""What the inferer makes of the whole image: given what is made of channels (C, …), such channels."""
 
 
-def entropies(manifest: BundleManifest, model: ModelRef, subject: Volume | VolumeSet, infer: Infer) -> NDArray[np.float32]:
+def told(finish: Sequence[Finishing], inferer: Inferer, channels: int) -> bool:
+    """Whether the probabilities that decide are there to be asked for: of one activation, in windows or of the whole image."""
+    activations = [each for each in finish if isinstance(each, Activation)]
+    one = len(activations) == 1 and activations[0].softmax != activations[0].sigmoid and (activations[0].sigmoid or channels > 1)
+    return one and isinstance(inferer, SlidingWindow | Whole)
+
+
+def entropies(seen: ImageOnGrid, finish: Sequence[Finishing], blended: Blended) -> NDArray[np.float32]:
     """(Z, Y, X) on the grid of the volume, or of the reference: 0 where the network is sure, 1 where all its channels are as likely.
 
-    Shannon's entropy, over the logarithm of the number of channels; of channels that are decided one by one, the largest of any. `model` is
-    the version that is asked. Windows are blended as in serving, and probabilities brought to the grid before the entropy is taken.
+    Shannon's entropy, over the logarithm of the number of channels; of channels that are decided one by one, the largest of any. Windows
+    are blended as in serving, and probabilities brought to the grid before the entropy is taken, one channel after the other.
     """
-    activations = [each for each in manifest.finish if isinstance(each, Activation)]
-    image = prepared(manifest, subject)
+    activations = [each for each in finish if isinstance(each, Activation)]
 
     def probable(values: NDArray[np.float32]) -> NDArray[np.float32]:
         found: NDArray[np.float32] = voxelwise(values, activations)
         return found
 
-    channels = manifest.inferer(infer, model, image.values, manifest.input, manifest.output, probable)
-    returned = np.stack([image.undo(channel, Interpolation.LINEAR) for channel in channels])
-    return entropy(returned, exclusive=any(each.softmax for each in activations))
-
-
-def entropy(probabilities: NDArray[np.float32], *, exclusive: bool) -> NDArray[np.float32]:
-    """Of probabilities (C, …), as a share of the largest that there can be, (…)."""
-    p = np.clip(probabilities.astype(np.float64), 0, 1)
-    if exclusive:
-        found: NDArray[np.float32] = (-_plogp(p).sum(axis=0) / np.log(len(p))).astype(np.float32)
-    else:
-        found = ((-_plogp(p) - _plogp(1 - p)).max(axis=0) / np.log(2)).astype(np.float32)
-    return found
-
-
-def _plogp(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    # 0 · log 0 is 0
-    found: NDArray[np.float64] = p * np.log(np.where(p > 0, p, 1))
-    return found
+    channels = blended(probable)
+    return entropy((seen.undo(one, Interpolation.LINEAR) for one in channels), len(channels), exclusive=activations[0].softmax)

@@ -5,11 +5,22 @@ from pathlib import Path
 import numpy as np
 
 from inference import codes
+from inference.applications.entropy import ENTROPY, entropy
 from inference.applications.hippocampus.preparing import WINDOW, prepare
-from inference.applications.port import Accepts, Application, Infer, Licences, MeasurementOutput, ModelRef, Sample, SegmentOutput
+from inference.applications.port import (
+    Accepts,
+    Application,
+    Infer,
+    Licences,
+    MeasurementOutput,
+    ModelRef,
+    Sample,
+    SegmentOutput,
+    UncertaintyOutput,
+)
 from inference.engines.port import SERVING
 from inference.engines.shipped import shipped
-from inference.findings import Findings, Measurement, Segment
+from inference.findings import Findings, Measurement, Segment, Uncertainty
 from inference.imaging.components import largest_component
 from inference.imaging.judge.expects import BodyPart, Contrast, Expects, Plausible, VolumeRange
 from inference.imaging.volume import Volume
@@ -77,6 +88,21 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
     )
 
 
+def unsure(volume: Volume, infer: Infer) -> tuple[Uncertainty, ...]:
+    """The entropy of the network's probabilities, before the largest part alone is kept.
+
+    Raises
+    ------
+    NotACrop
+    """
+    prepared = prepare(volume)
+    scores = infer(MODEL, {"INPUT__0": prepared.image[None, None]})["OUTPUT__0"][0]
+    powers = np.exp(scores - scores.max(axis=0))
+    probabilities = powers / powers.sum(axis=0)
+    values = entropy((prepared.laid_back(one) for one in probabilities), len(probabilities), exclusive=True)
+    return (Uncertainty(label=ENTROPY, values=values, quantity=codes.NORMALISED_ENTROPY),)
+
+
 APPLICATION = Application(
     name="hippocampus",
     version="1.0.0",
@@ -89,9 +115,11 @@ APPLICATION = Application(
     outputs=(
         *(SegmentOutput(label=label, type=codes.HIPPOCAMPUS) for label, _ in PARTS.values()),
         MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
+        UncertaintyOutput(label=ENTROPY),
     ),
     licences=Licences(code="Apache-2.0", data="CC-BY-SA-4.0", commercial="yes"),
     analyse=analyse,
+    unsure=unsure,
     expects=Expects(part=BodyPart.HIPPOCAMPUS, contrast=Contrast.T1, plausible=(PLAUSIBLE,)),
     sources=(shipped(_SHIPPED, MODEL),),
     sample=Sample(

@@ -57,6 +57,10 @@ class PreparedCrop:
         """Labels of the window on the source grid."""
         return np.ascontiguousarray(self.turn.undo(resample(labels, self.window, self.turned, by=Interpolation.NEAREST)))
 
+    def laid_back(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values of the window on the source grid, interpolated."""
+        return np.ascontiguousarray(self.turn.undo(resample(values, self.window, self.turned, by=Interpolation.LINEAR)))
+
 
 def prepare(volume: Volume) -> PreparedCrop:
     """Bring a crop into the window.

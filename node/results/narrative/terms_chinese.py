@@ -170,6 +170,7 @@ TERMS: Mapping[str, Mapping[str, str]] = {
         "ARTERY-SHARE": "动脉占视野比例",
         "VEIN-SHARE": "静脉占视野比例",
         "VESSEL-PARTS": "血管的独立部分数",
+        "ENTROPY": "归一化类别概率熵",
         "BENT-P95": "95%的体部因形变的位移不超过",
         "BENT-MOST": "既往图像形变的最大位移",
         "BENT-OVER-2MM": "形变位移大于2 mm的体部占比",
@@ -240,6 +241,7 @@ LABELS: Mapping[str, str] = {
     "veins": "静脉",
     "Grad-CAM": "Grad-CAM",
     "Occlusion sensitivity": "遮挡敏感度",
+    "Entropy": "熵",
 }
 """Labels of structures, maps and series of the applications that come with hilum, where codes do not say it all."""
 

@@ -1,6 +1,7 @@
 """Reads a Parametric Map back, value by value, and the map that was drawn over the images."""
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from inference.codes import Code
@@ -19,6 +20,17 @@ def check(checking: Checking) -> None:
     ------
     ResultMalformed, MapDiffers, ReferencesDiffer
     """
+    meant = _meant(checking.dataset, checking.encoding)
+    compared(checking, meant.label, meant.values, meant.quantity, meant.unit)
+
+
+def compared(checking: Checking, label: str, meant: NDArray[np.float32], quantity: Code, unit: Code) -> None:
+    """The object holds these values (Z, Y, X), which are such a quantity, every frame on its source slice, in the order of the volume.
+
+    Raises
+    ------
+    ResultMalformed, MapDiffers, ReferencesDiffer
+    """
     dataset, encoding, sources = checking.dataset, checking.encoding, checking.sources
     shape = encoding.volume.voxels.shape
     if (int(dataset.NumberOfFrames), dataset.Rows, dataset.Columns) != shape:
@@ -26,10 +38,9 @@ def check(checking: Checking) -> None:
     if dataset.BitsAllocated != 32 or "PixelData" in dataset:
         raise ResultMalformed("the map is not of 32-bit floating point values")
     values = np.frombuffer(dataset.FloatPixelData, dtype="<f4")
-    meant = _meant(dataset, encoding)
-    if values.size != meant.values.size or not np.array_equal(values, meant.values.reshape(-1)):
-        raise MapDiffers(f'the values of "{meant.label}" were written otherwise than they were computed')
-    _mapping(dataset, meant)
+    if values.size != meant.size or not np.array_equal(values, meant.reshape(-1)):
+        raise MapDiffers(f'the values of "{label}" were written otherwise than they were computed')
+    _mapping(dataset, label, meant, quantity, unit)
     for z, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
         position = np.array([*map(float, frame.PlanePositionSequence[0].ImagePositionPatient)])
         if np.abs(encoding.volume.to_indices(position) - (z, 0, 0)).max() > HALF_A_VOXEL:
@@ -60,16 +71,16 @@ def _meant(dataset: Dataset, encoding: Encoding) -> Saliency:
     return found[0]
 
 
-def _mapping(dataset: Dataset, meant: Saliency) -> None:
+def _mapping(dataset: Dataset, label: str, meant: NDArray[np.float32], of: Code, in_unit: Code) -> None:
     (mapping,) = dataset.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
     unit, quantity = mapping.MeasurementUnitsCodeSequence[0], mapping.QuantityDefinitionSequence[0].ConceptCodeSequence[0]
-    if (_code(unit), _code(quantity)) != (_of(meant.unit), _of(meant.quantity)):
-        raise MapDiffers(f'"{meant.label}" states the quantity {_code(quantity)} in {_code(unit)}')
+    if (_code(unit), _code(quantity)) != (_of(in_unit), _of(of)):
+        raise MapDiffers(f'"{label}" states the quantity {_code(quantity)} in {_code(unit)}')
     if (mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept) != (1.0, 0.0):
-        raise MapDiffers(f'"{meant.label}" maps its stored values to other real-world values')
+        raise MapDiffers(f'"{label}" maps its stored values to other real-world values')
     first, last = mapping.DoubleFloatRealWorldValueFirstValueMapped, mapping.DoubleFloatRealWorldValueLastValueMapped
-    if not first <= float(meant.values.min()) <= float(meant.values.max()) <= last:
-        raise MapDiffers(f'"{meant.label}" holds values outside the range that it maps')
+    if not first <= float(meant.min()) <= float(meant.max()) <= last:
+        raise MapDiffers(f'"{label}" holds values outside the range that it maps')
 
 
 def _code(item: Dataset) -> tuple[str, str]:

@@ -3,6 +3,8 @@
 The information object has no place for an algorithm identification: contributing equipment and content description name the algorithm.
 """
 
+from dataclasses import dataclass
+
 import highdicom as hd
 import numpy as np
 from highdicom.pm import DerivedPixelContrastValues, ImageFlavorValues, ParametricMap, RealWorldValueMapping
@@ -10,7 +12,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from inference.codes import ANATOMICAL_STRUCTURE, BOTH_SIDES, LEFT, RIGHT, SALIENCY, Code
-from inference.findings import Saliency
 from node.domain.profile import Kind
 from node.results.identity import MANUFACTURER, ResultIdentity, encoded, identify, software_versions, stamp, uid_within
 from node.results.kind import Making
@@ -27,19 +28,50 @@ _WINDOW_PERCENTILES = (1.0, 99.5)
 _SIDES = {LEFT: "L", RIGHT: "R", BOTH_SIDES: "B"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VolumeMap:
+    """What a map over the volume holds, (Z, Y, X) float32 on its grid, and what is said of it.
+
+    Attributes
+    ----------
+    label
+        Of the map, for people, in the language of the objects.
+    content_label, description
+        Content Label, and Content Description.
+    kind
+        Whose object it is.
+    """
+
+    values: NDArray[np.float32]
+    quantity: Code
+    unit: Code
+    label: str
+    content_label: str
+    description: str
+    kind: Kind
+
+
 def make(making: Making) -> list[Encoded]:
     """One Parametric Map in a series of its own for each map that was found."""
     encoding, sources = making.encoding, making.sources
     made = []
     for saliency in encoding.findings.saliencies:
         identity = identify(encoding, sources, Kind.MAP, f"map {saliency.label}", label=saliency.label)
-        made.append(
-            encoded(Kind.MAP, parametric_map(encoding, sources, saliency, identity), identity, pixels=float_pixels(saliency.values))
+        label = PAGE_WORDS[encoding.language].label(saliency.label)
+        shown = VolumeMap(
+            values=saliency.values,
+            quantity=saliency.quantity,
+            unit=saliency.unit,
+            label=label,
+            content_label=_content_label(saliency.quantity),
+            description=label,
+            kind=Kind.MAP,
         )
+        made.append(encoded(Kind.MAP, volume_map(encoding, sources, shown, identity), identity, pixels=float_pixels(saliency.values)))
     return made
 
 
-def parametric_map(encoding: Encoding, sources: Sources, saliency: Saliency, identity: ResultIdentity) -> Dataset:
+def volume_map(encoding: Encoding, sources: Sources, shown: VolumeMap, identity: ResultIdentity) -> Dataset:
     """Encode one map but for its values: a frame for every slice of the volume, in its order, also where it is 0.
 
     OHIF's volume viewport lays the frames of a map one after the other over the volume that it built of the source's slices, sorted along
@@ -47,11 +79,10 @@ def parametric_map(encoding: Encoding, sources: Sources, saliency: Saliency, ide
     library's order (against the normal) would stand on their heads. The volume's own order is the viewer's. The library makes the object
     for one frame; the others are put in place here.
     """
-    words = PAGE_WORDS[encoding.language]
-    label = words.label(saliency.label)
-    mapping = mapping_of(saliency.values, saliency.quantity, saliency.unit, label, words.of_quantity(saliency.label, saliency.quantity))
-    window = window_of(saliency.values)
-    made = library_map(encoding, identity, sources.planes[0], mapping, window, label=_content_label(saliency.quantity), description=label)
+    words = PAGE_WORDS[encoding.language].of_quantity(shown.label, shown.quantity)
+    mapping = mapping_of(shown.values, shown.quantity, shown.unit, shown.label, words)
+    said = {"label": shown.content_label, "description": shown.description}
+    made = library_map(encoding, identity, sources.planes[0], mapping, window_of(shown.values), **said, kind=shown.kind)
     _frames(made, sources)
     without_distance(made, encoding.volume)
     made.SourceImageSequence = instances(sources.instances)
@@ -75,6 +106,7 @@ def library_map(
     label: str,
     description: str,
     flavor: ImageFlavorValues = ImageFlavorValues.VOLUME,
+    kind: Kind = Kind.MAP,
 ) -> Dataset:
     """The library's object for one frame over a source image, without its values."""
     made: Dataset = ParametricMap(
@@ -100,7 +132,7 @@ def library_map(
     # Type 2: no person made it
     made.ContentCreatorName = ""
     # the library draws a random one
-    organisation = uid_within(encoding, "dimension organization", Kind.MAP)
+    organisation = uid_within(encoding, "dimension organization", kind)
     made.DimensionOrganizationSequence[0].DimensionOrganizationUID = organisation
     for index in made.DimensionIndexSequence:
         index.DimensionOrganizationUID = organisation

@@ -61,6 +61,6 @@ def test_what_the_judge_leaves_out_is_not_explained_either() -> None:
         ),
     )
     job = cast(Job, SimpleNamespace(shortage=None))
-    made = analysed(application, Assembled(subject=images, headers=()), cast(Any, None), job, explained=True)
+    made = analysed(application, Assembled(subject=images, headers=()), cast(Any, None), job, explained=True, doubted=False)
     assert [each.images for each in made.findings.evaluations] == [(0,)]
     assert [each.image for each in made.findings.explanations] == [0]

@@ -15,12 +15,13 @@ from structlog.testing import capture_logs
 
 from inference import codes, findings_file
 from inference.applications.acceptance import accept, keep_evaluation
-from inference.applications.port import Application, ExplanationOutput, Infer
+from inference.applications.entropy import ENTROPY
+from inference.applications.port import Application, ExplanationOutput, Infer, UncertaintyOutput
 from inference.engines.errors import EngineAway, EngineBusy, EngineLost, WrongTensors
 from inference.engines.kinds import DEFAULT
 from inference.engines.port import ModelRef, Tensors
 from inference.errors import EngineError, ModelError
-from inference.findings import Explanation, Findings, Segment
+from inference.findings import Explanation, Findings, Segment, Uncertainty
 from inference.imaging.volume import Volume
 from inference.imaging.write_series import write_series
 from node.dicom.uid import derive_uid
@@ -130,6 +131,40 @@ def test_what_moved_an_answer_is_computed_only_where_a_sink_asks(work: Work, ask
     assert work.job.findings_blob is not None
     found = findings_file.loads(work.node.blobs.path(work.job.findings_blob).read_bytes()).explanations
     assert [one.values.tolist() for one in found] == [values.tolist()] * len(asked)
+
+
+@pytest.mark.parametrize("asked", [frozenset(), frozenset({Kind.UNCERTAINTY_MAP})])
+def test_how_unsure_a_network_is_is_computed_only_where_a_sink_asks(work: Work, asked: frozenset[Kind]) -> None:
+    """By a kind that no shipped profile has; without it the application is not even called."""
+    called = []
+
+    def unsure(volume: Volume, infer: Infer) -> tuple[Uncertainty, ...]:
+        called.append(volume)
+        values = np.linspace(0, 1, volume.voxels.size, dtype=np.float32).reshape(volume.voxels.shape)
+        return (Uncertainty(label=ENTROPY, values=values, quantity=codes.NORMALISED_ENTROPY),)
+
+    work.application = replace(APPLICATION, outputs=(*APPLICATION.outputs, UncertaintyOutput(label=ENTROPY)), unsure=unsure)
+    sink = work.node.config.sinks["archive"]
+    work.node.configure(sinks={**work.node.config.sinks, "archive": replace(sink, profile=replace(VIEWER, kinds=VIEWER.kinds | asked))})
+    assert work.step() == 1
+    assert len(called) == len(asked)
+    assert work.job.findings_blob is not None
+    found = findings_file.loads(work.node.blobs.path(work.job.findings_blob).read_bytes()).uncertainties
+    assert [float(one.values.max()) for one in found] == [1.0] * len(asked)
+
+
+def test_masks_do_not_wait_for_how_unsure_the_network_is(work: Work) -> None:
+    """Values beyond 0 to 1: the masks go out without the map, and that is told."""
+    beyond = Uncertainty(label=ENTROPY, values=np.full((1, 1, 1), 2, np.float32), quantity=codes.NORMALISED_ENTROPY)
+    outputs = (*APPLICATION.outputs, UncertaintyOutput(label=ENTROPY))
+    work.application = replace(APPLICATION, outputs=outputs, unsure=lambda volume, infer: (beyond,))
+    sink = work.node.config.sinks["archive"]
+    asked = replace(VIEWER, kinds=VIEWER.kinds | {Kind.UNCERTAINTY_MAP})
+    work.node.configure(sinks={**work.node.config.sinks, "archive": replace(sink, profile=asked)})
+    with capture_logs() as events:
+        assert work.step() == 1
+    assert [one.kind for one in work.node.journal.results.of_job(work.job.id)] == ["seg", "sr", "sc"]
+    assert [one["event"] for one in events if one["log_level"] == "warning"] == ["job.unexplained"]
 
 
 @pytest.mark.parametrize("failure", [ValueError("of no shape"), JobTooLate("did not end"), None])

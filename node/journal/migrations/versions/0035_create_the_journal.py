@@ -951,7 +951,7 @@ def upgrade() -> None:
             "kind",
             sa.Text(),
             nullable=False,
-            comment="seg | sr (measurements, evaluations) | detections (SR) | sc (page) | overlay (SC) | map | derived | registration | narrative (SR) | pdf | explanation | explanation-map | statement (SR: there is no result) | withdrawal (Key Object Selection)",
+            comment="seg | sr (measurements, evaluations) | detections (SR) | sc (page) | overlay (SC) | map | derived | registration | narrative (SR) | pdf | explanation | explanation-map | uncertainty-map | statement (SR: there is no result) | withdrawal (Key Object Selection)",
         ),
         sa.Column("sop_instance_uid", sa.Text(), nullable=False, comment="derived SOP Instance UID; how an own result is recognised"),
         sa.Column("sop_class_uid", sa.Text(), nullable=False, comment="SOP Class UID"),

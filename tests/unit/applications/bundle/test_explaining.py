@@ -36,10 +36,12 @@ class Weighed:
     """An `Infer` whose logits are weighed sums of what it sees, the second beside a constant."""
 
     def __init__(self, second: float = -3.0) -> None:
+        self.calls: list[int] = []
         self.weights = np.random.default_rng(0).normal(0, 0.1, (2, ROWS, COLUMNS)).astype(np.float32)
         self._second = second
 
     def __call__(self, model: ModelRef, tensors: Any, /) -> dict[str, NDArray[Any]]:
+        self.calls.append(len(tensors["INPUT__0"]))
         sums = (tensors["INPUT__0"] * self.weights).sum(axis=(2, 3))
         return {"OUTPUT__0": (sums + np.array([[0, self._second]], dtype=np.float32)).astype(np.float32)}
 
@@ -71,6 +73,19 @@ def test_each_pixel_has_what_the_answer_would_lose_with_its_squares() -> None:
             if top <= row < top + 3 and left <= column < left + 2
         ]
         assert found.values[row, column] == pytest.approx(np.mean(squares), abs=1e-4)
+
+
+def test_many_changed_images_go_in_one_call_where_the_network_takes_them() -> None:
+    """13 × 13 squares hidden, 64 images a call: three calls for them, and the map is the same."""
+    seen = np.random.default_rng(1).random((ROWS, COLUMNS), dtype=np.float32)
+    alone, together = Weighed(), Weighed()
+    one, many = application_of(EXPLAINED), application_of(replace(EXPLAINED, batch=64))
+    assert one.explain is not None
+    assert many.explain is not None
+    (each,), (found,) = one.explain(series(seen), alone), many.explain(series(seen), together)
+    assert max(alone.calls) == 1
+    assert together.calls[2:] == [64] * (len(alone.calls) // 64) + [(len(alone.calls) - 2) % 64]
+    assert found.values == pytest.approx(each.values, abs=1e-5)
 
 
 @pytest.mark.parametrize("second", [-9.0, 9.0])
@@ -108,6 +123,7 @@ def test_methods_stand_in_application_json_where_there_are_any() -> None:
     [
         (replace(EXPLAINED, explained=("Tea leaves",)), 'no node computes "Tea leaves"'),
         (replace(EXPLAINED, finish=()), "whose network ends in one activation"),
+        (replace(EXPLAINED, batch=0), "batch is 0"),
     ],
 )
 def test_methods_that_a_node_cannot_compute_are_refused(changed: BundleManifest, said: str) -> None:
