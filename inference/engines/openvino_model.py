@@ -116,11 +116,13 @@ class OpenvinoComputation:
         that is larger than the memory that is there fails; and on one thread it does not fail, and what lay there before passes for it."""
         shapes = {self._inputs[name]: array.shape for name, array in inputs.items()}
         key = tuple(shapes[place] for place in sorted(shapes))
-        if key not in self._determined:
+        determined = self._determined.get(key)
+        if determined is None:
+            determined = self._is_static(shapes)
             if len(self._determined) >= _MOST_SHAPES:
-                self._determined.clear()
-            self._determined[key] = self._is_static(shapes)
-        return self._determined[key]
+                self._determined.clear()  # another thread may, too: what was found out here is not looked up again
+            self._determined[key] = determined
+        return determined
 
     def _is_static(self, shapes: Mapping[int, tuple[int, ...]]) -> bool:
         try:

@@ -32,6 +32,8 @@ _PER_FRAME_GROUPS = 0x52009230
 """The header ends here, or at the overlays, waveforms or pixels behind: of what comes later only where each frame lies is looked at, and
 private elements that are named."""
 _PIXELS = 0x7FE00000
+_ENERGIES = 0x00189364
+"""Multi-energy CT Characteristics Sequence: a functional group, and of single images an attribute (PS3.3 C.8.2.2.3)."""
 _LIFTED = {
     0x00289110: (0x00180050, 0x00180088, 0x00280030),
     0x00209116: (0x00200037,),
@@ -42,10 +44,11 @@ _LIFTED = {
     0x00209253: (0x00209245,),
     0x00289145: (0x00281054,),
     0x00209111: (0x00209128,),
+    _ENERGIES: (0x0018937C,),
 }
 """Sequence of the functional groups → what is lifted: thickness, spacing between slices and of pixels; image orientation; image position;
 effective echo time; inversion times; nominal percentage of the cardiac and of the respiratory phase; type of rescale; index of the temporal
-position."""
+position; energy that images of one energy are computed for."""
 _IMAGE_POSITION = "ImagePositionPatient"
 _OF_ONE_FRAME = frozenset({"EffectiveEchoTime", "InversionTimes"})
 """Of frames that differ the first one's is told."""
@@ -236,6 +239,8 @@ def _header(file: Part10, private: Collection[PrivateName] = ()) -> tuple[dict[s
             referenced.append(element)
         elif element.tag == _SHARED_GROUPS:
             header |= next(_lifted(file, element, most=1), {})
+        elif element.tag == _ENERGIES:
+            header |= _lifted_of(file, element)
         elif element.tag in TAGS and element.end - element.start <= LONGEST_CODED:
             raw = bytes(dataset[element.start : element.end])
             coded += codes_in(element.tag, element.vr, raw, file.coding, character_set)
@@ -331,14 +336,20 @@ def _lifted(file: Part10, groups: Element, *, most: int) -> Iterator[dict[str, t
     for start, end in items(file.dataset, groups, file.coding, most=most):
         lifted: dict[str, tuple[Value, ...]] = {}
         for group in walk(file.dataset, start, end, file.coding):
-            wanted = _LIFTED.get(group.tag, ())
-            for first, last in items(file.dataset, group, file.coding, most=1 if wanted else 0):
-                for element in walk(file.dataset, first, last, file.coding):
-                    known = _keyword_and_vr(element.tag, element.vr, signed=False) if element.tag in wanted else None
-                    if known is not None:
-                        values = plain(known[1], file.dataset[element.start : element.end], file.coding.order, ())
-                        lifted[known[0]] = values or ()
+            lifted |= _lifted_of(file, group)
         yield lifted
+
+
+def _lifted_of(file: Part10, group: Element) -> dict[str, tuple[Value, ...]]:
+    """What is lifted from the first item of a sequence."""
+    lifted: dict[str, tuple[Value, ...]] = {}
+    wanted = _LIFTED.get(group.tag, ())
+    for first, last in items(file.dataset, group, file.coding, most=1 if wanted else 0):
+        for element in walk(file.dataset, first, last, file.coding):
+            known = _keyword_and_vr(element.tag, element.vr, signed=False) if element.tag in wanted else None
+            if known is not None:
+                lifted[known[0]] = plain(known[1], file.dataset[element.start : element.end], file.coding.order, ()) or ()
+    return lifted
 
 
 def _series_in(file: Part10, sequences: Iterable[Element], *, below_studies: bool = True) -> Iterator[str]:

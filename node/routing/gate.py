@@ -59,6 +59,7 @@ TELLING = frozenset(
             "DiffusionBValue",
             "RescaleSlope",
             "RescaleType",
+            "MonoenergeticEnergyEquivalent",
         ),
         *("IssuerOfPatientID", "ContrastBolusAgent", "ContrastBolusAgentSequence", "RescaleIntercept", "BitsStored", "PixelRepresentation"),
         *SAID,

@@ -2,17 +2,19 @@
 stored become HU (PS3.3 C.11.1)."""
 
 from collections.abc import Hashable, Sequence
+from typing import NamedTuple
 
 from inference.applications.port import Accepts
 from inference.imaging.alike import IN_BLOCKS, in_blocks, kind_of_image, kinds_of_numbers, rescale_type, several_intercepts
 from inference.imaging.judge.computed import computed_by
 from inference.imaging.judge.expects import Expects
-from inference.imaging.judge.spectral import Spectral, refused, spectral_by
+from inference.imaging.judge.spectral import Spectral, refused, spectral_by, stated_energy
 from node.domain.instance import Header, first_number, texts_of
 from node.routing.decisions import SeriesView
 from node.routing.layout import Layout, without_localizers
 
 _BOTH = ("RescaleSlope", "RescaleIntercept")
+_ENERGY = "MonoenergeticEnergyEquivalent"
 _OF_A_KIND = ("Modality", "Units", "PhotometricInterpretation", "ConvolutionKernel")
 _NUMBERS_OF_A_KIND = ("EchoTime", "InversionTime", "DiffusionBValue", "SliceThickness", "KVP")
 
@@ -22,8 +24,8 @@ def computed(expects: Expects, view: SeriesView) -> list[str]:
     if expects.part is None:
         return []
     found = (
-        computed_by(kinds, "\\".join(words), " ".join(units), [code.partition(":")[2] for code in codes])
-        for kinds, words, units, codes in _said(view)
+        computed_by(one.kinds, "\\".join(one.words), " ".join(one.units), [code.partition(":")[2] for code in one.codes])
+        for one in _said(view)
     )
     reason = next(filter(None, found), "") or refused(_spectral(view), native=expects.native)
     return [reason] if reason else []
@@ -44,14 +46,25 @@ def unsaid(accepts: Accepts, expects: Expects, view: SeriesView) -> list[str]:
 def _spectral(view: SeriesView) -> list[Spectral]:
     if "CT" not in texts_of(view.header, "Modality"):
         return []
-    return [spectral_by(kinds, "\\".join(words), " ".join(units)) for kinds, words, units, _ in _said(view)]
+    return [spectral_by(one.kinds, "\\".join(one.words), " ".join(one.units), stated_energy((one.energy,))) for one in _said(view)]
 
 
-def _said(view: SeriesView) -> list[tuple[tuple[str, ...], ...]]:
-    """ImageType, SeriesDescription, RescaleType and codes of derivation of the images, localizers left out, each once."""
+class _Said(NamedTuple):
+    """ImageType, SeriesDescription, RescaleType and codes of derivation of an image, and the energy that it is computed for, in keV; 0 of
+    one that states none."""
+
+    kinds: tuple[str, ...]
+    words: tuple[str, ...]
+    units: tuple[str, ...]
+    codes: tuple[str, ...]
+    energy: float
+
+
+def _said(view: SeriesView) -> list[_Said]:
+    """Of the images, localizers left out, each once."""
     keywords = "ImageType", "SeriesDescription", "RescaleType", "DerivationCodeSequence"
     images = without_localizers(view.members) or (view.header,)
-    return sorted({tuple(tuple(texts_of(one, keyword)) for keyword in keywords) for one in images})
+    return sorted({_Said(*(tuple(texts_of(one, keyword)) for keyword in keywords), first_number(one, _ENERGY) or 0.0) for one in images})
 
 
 def unlike(accepts: Accepts, view: SeriesView, layout: Layout) -> list[str]:

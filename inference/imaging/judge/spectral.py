@@ -108,5 +108,10 @@ def _kev(frame: FrameData) -> float | None:
     if stated is None:
         items = tags.items(frame.header, _CHARACTERISTICS, frame.uid)
         stated = tags.stated(items[0], _ENERGY, 1) if items else None
-    # 0 is what a writer leaves where there is no such energy
-    return stated[0] if stated is not None and stated[0] > 0 else None
+    return stated_energy(stated or ())
+
+
+def stated_energy(stated: Sequence[float]) -> float | None:
+    """Mono-energetic Energy Equivalent, in keV, as it stands in a header; None where it is absent. 0 is what a writer leaves where there
+    is no such energy."""
+    return stated[0] if stated and stated[0] > 0 else None

@@ -38,6 +38,7 @@ LIFTED = (
         "EffectiveEchoTime",
         "RescaleType",
         "InversionTimes",
+        "MonoenergeticEnergyEquivalent",
         "NominalPercentageOfCardiacPhase",
         "NominalPercentageOfRespiratoryPhase",
         "TemporalPositionIndex",

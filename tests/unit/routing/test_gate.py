@@ -180,10 +180,14 @@ def test_ct_that_is_not_in_hu_is_told_by_headers(
         ({"SeriesDescription": "Kopf VNC"}, Fit.REFUSES, "not native"),
         ({"SeriesDescription": "Knochensubtraktion", "ImageType": "DERIVED\\SECONDARY"}, Fit.REFUSES, "computed from others"),
         ({"derivation": "113078"}, Fit.REFUSES, "DerivationCodeSequence has 113078"),
+        ({"energy": 40.0}, Fit.REFUSES, "computed for one energy, 40 keV"),
+        ({"energy": 70.0}, Fit.TAKES, ""),
+        ({"energy": 0.0}, Fit.TAKES, ""),
+        ({"ImageType": "DERIVED\\PRIMARY\\AXIAL\\VMI", "energy": 70.0}, Fit.TAKES, ""),
     ],
 )
 def test_ct_of_another_meaning_is_told_by_headers(said: Mapping[str, str], fit: Fit, why: str, tmp_path: Path) -> None:
-    """As it is when images are read; of an energy that stands in a sequence alone it is left open."""
+    """As it is when images are read; where an energy is said and not which, it is left open."""
     files = _series(tmp_path, modality="CT")
     for file in files:
         one = dcmread(file)
@@ -192,6 +196,10 @@ def test_ct_of_another_meaning_is_told_by_headers(said: Mapping[str, str], fit: 
                 code = Dataset()
                 code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "DCM", "Maximum intensity projection"
                 one.DerivationCodeSequence = [code]
+            elif keyword == "energy":
+                characteristics = Dataset()
+                characteristics.MonoenergeticEnergyEquivalent = value
+                one.MultienergyCTCharacteristicsSequence = [characteristics]
             else:
                 setattr(one, keyword, value)
         one.save_as(file)
