@@ -193,7 +193,8 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
-    """The same measurement in an earlier study of the same patient; the node finds it, no application says it.
+    """The same measurement in an earlier study of the same patient: what the node finds in its journal, or what an application that was
+    given the prior measured there, of what it found to be the same.
 
     Attributes
     ----------

@@ -188,7 +188,8 @@ def why_not_accepted(repository: Path, application: str, version: str, digest: s
 
 def untestable(application: Application) -> str:
     """Why no acceptance test compares an application, so that nobody can accept it, for people; "" where one does."""
-    if not application.in_roles and application.accepts.takes in (Takes.VOLUME, Takes.IMAGES):
+    accepts = application.accepts
+    if accepts.without_prior or (not application.in_roles and accepts.takes in (Takes.VOLUME, Takes.IMAGES)):
         return ""
     return f"{application.name} takes {application.accepts.takes.value}; an acceptance test compares applications that take one series"
 

@@ -135,6 +135,8 @@ def _accepts(accepts: Accepts) -> list[str]:
     if accepts.min_slices < 1:
         problems.append(f"accepts.min_slices is {accepts.min_slices}")
     problems += _parts(accepts)
+    if accepts.without_prior and accepts.takes is not Takes.PAIR:
+        problems.append(f"accepts.without_prior is for a pair, and it takes {accepts.takes.value}")
     if accepts.whole_study and accepts.takes is not Takes.IMAGES:
         problems.append(f"accepts.whole_study is for images, and it takes {accepts.takes.value}")
     if accepts.orientation not in {None, "axial", "coronal", "sagittal"}:

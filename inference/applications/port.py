@@ -102,6 +102,7 @@ class Accepts:
     of the study that the route matches are one subject, the views of an examination.
     `min_phases`, `max_phases` and `clock` are for phases: how many there have to be at least and at most, and what their time has to be
     counted by ("heart", "breath", "time"); () takes any, also images that say nothing but the order of their phases.
+    `without_prior` is for pairs: a series that has no prior, or one that does not fit, is analysed alone.
     """
 
     modality: tuple[str, ...]
@@ -119,6 +120,7 @@ class Accepts:
     min_phases: int = 2
     max_phases: int | None = None
     clock: tuple[Clock, ...] = ()
+    without_prior: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,7 +327,9 @@ class Application:
     @property
     def in_roles(self) -> tuple[Role, ...]:
         """The roles of what it takes: its own, those of a pair, or none."""
-        return PAIR_ROLES if self.accepts.takes is Takes.PAIR else self.roles
+        if self.accepts.takes is not Takes.PAIR:
+            return self.roles
+        return _ALONE_OR_PAIR if self.accepts.without_prior else PAIR_ROLES
 
     def in_role(self, role: Role) -> "Application":
         """The application as it takes the one series of a role."""
@@ -334,3 +338,4 @@ class Application:
 
 
 PAIR_ROLES = tuple(Role(name=one.name, prior_of=one.prior_of, own_grid=one.own_grid) for one in PAIR_PLACES)
+_ALONE_OR_PAIR = tuple(replace(one, optional=bool(one.prior_of)) for one in PAIR_ROLES)

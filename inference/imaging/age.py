@@ -22,14 +22,15 @@ def years_of(header: Dataset) -> int | None:
     stated = _AGE.fullmatch(tags.text(header, tags.PATIENT_AGE))
     if stated and int(stated[1]) and (years := int(int(stated[1]) / _IN_A_YEAR[stated[2]])) <= _OLDEST:
         return years
-    born, then = (_day(tags.text(header, tag)) for tag in (tags.PATIENT_BIRTH_DATE, tags.STUDY_DATE))
+    born, then = (as_day(tags.text(header, tag)) for tag in (tags.PATIENT_BIRTH_DATE, tags.STUDY_DATE))
     if born is None or then is None:
         return None
     years = then.year - born.year - ((then.month, then.day) < (born.month, born.day))
     return years if 0 <= years <= _OLDEST else None
 
 
-def _day(text: str) -> date | None:
+def as_day(text: str) -> date | None:
+    """A date as DA has it, with the points of old files too (PS3.5 6.2); None of what is none."""
     found = _DATE.fullmatch(text)
     try:
         return date(*map(int, found.groups())) if found else None

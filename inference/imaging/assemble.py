@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from inference.imaging import tags
+from inference.imaging.acquired import acquired_on, kernel_of
 from inference.imaging.age import years_of
 from inference.imaging.alike import refuse_steps, refuse_unlike
 from inference.imaging.bounds import refuse_size
@@ -150,6 +151,8 @@ def volume_of(slices: Sequence[Slice], *, threads: int = 2) -> Volume:
         patient_years=years_of(first.header),
         laterality=_side([each.instance for each in slices]),
         thickness_mm=max((each.plane.thickness for each in stack if each.plane.thickness), default=None),
+        acquired_on=acquired_on([each.instance.header for each in stack]),
+        kernel=kernel_of(stack),
     )
 
 

@@ -3,6 +3,7 @@
 import math
 import tempfile
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -66,6 +67,10 @@ class Volume:
     laterality
         The side of the paired part that all images show, "L" or "R" (Image Laterality, PS3.3 10.5, or Laterality); "" where they do not
         say it, or not alike.
+    acquired_on
+        The day on which the patient was imaged; None where the headers do not tell, or contradict themselves.
+    kernel
+        ConvolutionKernel, as all slices have it; "" where they do not say it, or not alike.
     """
 
     voxels: Voxels
@@ -79,6 +84,8 @@ class Volume:
     laterality: str = ""
     thickness_mm: float | None = None
     steps: tuple[float, ...] | None = None
+    acquired_on: date | None = None
+    kernel: str = ""
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:

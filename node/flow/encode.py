@@ -175,8 +175,8 @@ def measured_in(findings: Findings, part: str, version: str) -> list[Measured]:
 
 
 def with_earlier(findings: Findings, part: str, version: str, model_digest: str, results: Sequence[EarlierResult]) -> Findings:
-    """The findings, each measurement with the nearest earlier value of the same concept; whoever made them knows of none. A remark says
-    where the nearest study has several values and nobody can say which is meant.
+    """The findings, each measurement with the nearest earlier value of the same concept, where whoever made them did not compare it with a
+    prior. A remark says where the nearest study has several values and nobody can say which is meant.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def with_earlier(findings: Findings, part: str, version: str, model_digest: str,
     found = [[] if concept is None else _of_nearest(concept, version, model_digest, results) for concept in concepts]
     unclear = dict.fromkeys(_day(several[0][0]) for several in found if len(several) > 1)
     beside = [
-        replace(one, earlier=_earlier(*fits[0], version, model_digest) if len(fits) == 1 else None)
+        replace(one, earlier=_earlier(*fits[0], version, model_digest) if len(fits) == 1 else one.earlier)
         for one, fits in zip(findings.measurements, found, strict=True)
     ]
     remarks = (

@@ -15,7 +15,7 @@ from inference.applications.admitting import admitted, of_the_reference
 from inference.applications.analysing import analyse
 from inference.applications.declared import check_outputs
 from inference.applications.port import Application, Infer, JobFiles
-from inference.codes import ABSENT, MILLIMETRE, RECOMMENDED_FOLLOW_UP, UNDETERMINED
+from inference.codes import ABSENT, DIFFERENCE_IN_SIZE, MILLIMETRE, QUALITATIVE_DIFFERENCE, RECOMMENDED_FOLLOW_UP, UNDETERMINED
 from inference.engines.calling import FiniteOutputs, with_places_taken
 from inference.engines.port import Call, Engine, ModelRef, Tensors, Urgency
 from inference.engines.repository import Repository
@@ -452,8 +452,8 @@ def as_incomplete(findings: Findings, shortage: Shortage, subject: Subject | Non
 
     `marked`: they begin with a caution, and nothing is absent any more: it may be on what did not come. Of a volume (or a pair of them)
     every measurement goes but lengths of single locations: nobody can say which structures end where the images do. Images and cines that
-    came are whole each. What an application says of the whole goes with them, and so does a follow-up: it is recommended for all that there
-    is. Not `marked`: as of a whole one, with a remark.
+    came are whole each. What an application says of the whole goes with them, and so does a follow-up, which is recommended for all that
+    there is, and a difference from a prior. Not `marked`: as of a whole one, with a remark.
     """
     if not marked:
         return replace(findings, remarks=(say("The series may be incomplete: {shortage}.", shortage=shortage.sentence), *findings.remarks))
@@ -461,7 +461,11 @@ def as_incomplete(findings: Findings, shortage: Shortage, subject: Subject | Non
     mark, why, lacks = shortage.mark, shortage.why, shortage.sentence
     said = say("{mark}: not all instances of the series came; {why}.", mark=mark, why=why, shortage=lacks)
     if subject is not None and volume_of(subject) is not None:
-        kept = tuple(one for one in findings.measurements if one.location is not None and one.unit == MILLIMETRE)
+        kept = tuple(
+            replace(one, earlier=None)
+            for one in findings.measurements
+            if one.location is not None and one.unit == MILLIMETRE and one.name != DIFFERENCE_IN_SIZE
+        )
         if len(kept) < len(findings.measurements):
             said = say(
                 "{mark}: not all instances of the series came; {why}. No volume is given, and nothing is measured of the whole or of its "
@@ -486,5 +490,8 @@ def _not_absent(one: Evaluation) -> Evaluation:
     return replace(one, value=UNDETERMINED, probability=None) if one.value == ABSENT else one
 
 
+_OF_THE_WHOLE = (RECOMMENDED_FOLLOW_UP, QUALITATIVE_DIFFERENCE)
+
+
 def _without_follow_up(one: Location) -> Location:
-    return replace(one, qualities=tuple(quality for quality in one.qualities if quality.name != RECOMMENDED_FOLLOW_UP))
+    return replace(one, qualities=tuple(quality for quality in one.qualities if quality.name not in _OF_THE_WHOLE))

@@ -276,7 +276,8 @@ class JobPlanner:
         self, arrival: Arrival, planned: PlannedJob, said: dict[tuple[str, str], list[str]], left_out: list[PriorLeftOut]
     ) -> bool:
         """Whether the planned job has all that it needs; a pair gets its prior here."""
-        if self._accepts(planned.application).takes is not Takes.PAIR:
+        accepts = self._accepts(planned.application)
+        if accepts.takes is not Takes.PAIR:
             return True
         (current,) = planned.series
         prior = self._pairs.prior_of(arrival.study_instance_uid, current, planned.routes, planned.application)
@@ -287,7 +288,7 @@ class JobPlanner:
             planned.series.append(prior.content)
             planned.roles = {current.series_instance_uid: CURRENT, prior.content.series_instance_uid: PRIOR}
             planned.priors = {prior.content.series_instance_uid}
-        return prior.content is not None
+        return prior.content is not None or accepts.without_prior
 
     def _on_studies(
         self,

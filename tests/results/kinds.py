@@ -48,7 +48,7 @@ from node.results.sources import SourceSeries
 from node.results.statement.make import encode_statement
 from node.results.statement.port import Stated, nothing_of
 from node.results.withdrawal.make import encode_withdrawal
-from tests.lab import chest
+from tests.lab import chest, chest_visits
 from tests.results import images, made
 
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
@@ -335,6 +335,35 @@ def chest_ct(folder: Path) -> Case:
     return Case(files=files, encoding=made.encoding(files, findings, volume=volume, application=application, profiles=(EVERYTHING,)))
 
 
+def chest_ct_with_prior(folder: Path) -> Case:
+    """A chest CT and its prior as lung-nodule answers about them: what grew, what is new and what is gone."""
+    files, given = [], {}
+    for role, now, day in (("current", True, "20250901"), ("prior", False, "20250301")):
+        made_visit = chest_visits.visit(chest_visits.NODULES, now=now)
+        about = {
+            "PatientAge": "060Y",
+            "BodyPartExamined": "CHEST",
+            "SeriesNumber": 3,
+            "StudyDescription": "CT chest",
+            "PatientID": "NODULES",
+            "StudyDate": day,
+            "AcquisitionDate": day,
+            "FrameOfReferenceUID": made_visit.frame_of_reference_uid,
+        }
+        uid = made_visit.study_instance_uid
+        of_visit = write_series(
+            made_visit.voxels, made_visit.affine, folder / role, modality="CT", patient_name="Doe^Jane", study_uid=uid, extra=about
+        )
+        given.update(dict.fromkeys(of_visit, role))
+        files += of_visit
+    application = load("lung-nodule")
+    first = str(pydicom.dcmread(files[0], stop_before_pixels=True).SeriesInstanceUID)
+    (assembled,) = subjects(Takes.PAIR, "refuse", files, first, given, roles=application.in_roles)
+    findings = application.analyse(assembled.subject, chest.ByHeart())
+    encoding = made.encoding(files, findings, volume=assembled.subject, application=application, profiles=(EVERYTHING,))
+    return Case(files=files, encoding=encoding)
+
+
 def denoised_head(folder: Path) -> Case:
     """A noisy head as mr-denoise gives it back."""
     rng, shape = np.random.default_rng(0), (9, 40, 36)
@@ -438,6 +467,7 @@ ROWS: Sequence[Row] = (
     Row(name="Summary page of chest-xray", case=chest_radiograph, kind=Kind.SC),
     Row(name="Report of places of lung-nodule (TID 1410)", case=chest_ct, kind=Kind.DETECTIONS),
     Row(name="Report of lung-nodule (TID 1501)", case=chest_ct, kind=Kind.SR, about="TID 1501"),
+    Row(name="Report of places of lung-nodule with a prior (TID 1410)", case=chest_ct_with_prior, kind=Kind.DETECTIONS),
     Row(name="Narrative of lung-nodule", case=chest_ct, kind=Kind.NARRATIVE, form=Language.ENGLISH),
     Row(name="Summary page of lung-nodule", case=chest_ct, kind=Kind.SC),
     Row(name="No result, English", case=declined, kind=Kind.STATEMENT, form=Language.ENGLISH),

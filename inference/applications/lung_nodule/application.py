@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from inference import codes
 from inference.applications.accept import beyond, in_mm
 from inference.applications.ct_lung.anatomy import GAS_HU
 from inference.applications.lung_nodule.candidates import MODEL, MOST_MM, Candidate, Detected, detect
+from inference.applications.lung_nodule.comparing import Comparison, Since, compare
 from inference.applications.lung_nodule.follow_up import (
     SCHEME,
     SOURCE,
@@ -21,7 +23,8 @@ from inference.applications.lung_nodule.follow_up import (
     not_for,
     solid_part_mm,
 )
-from inference.applications.lung_nodule.lung_rads import SCREENED_YEARS, screened
+from inference.applications.lung_nodule.growth import Verdict
+from inference.applications.lung_nodule.lung_rads import SCREENED_YEARS, Course, screened
 from inference.applications.lung_nodule.lung_rads import SOURCE as SCREENING
 from inference.applications.lung_nodule.preparing import AIR_HU, WINDOW_HU, PreparedLungs
 from inference.applications.lung_nodule.rating import shipped_rater
@@ -34,11 +37,14 @@ from inference.applications.port import (
     LocationOutput,
     MeasurementOutput,
     QualityOutput,
+    RegistrationOutput,
+    Takes,
 )
 from inference.codes import Code
 from inference.findings import Evaluation, Findings, Location, Measurement, PredictionInterval, Quality
 from inference.imaging.judge.expects import BodyPart, Expects
 from inference.imaging.resample import Grid
+from inference.imaging.subject import VolumeSet, prior_in
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, of_the_whole, say
 
@@ -64,28 +70,48 @@ SOLID_PART = Code("SOLID-DIAMETER", SCHEME, "Longest diameter of the solid part"
 RATING = Code("LIDC-RATING", SCHEME, "LIDC readers' rating (1-5), no probability of cancer")
 """Expected of the mean of three or four readers, by outline alone, 1 "highly unlikely for cancer" to 5 "highly suspicious for cancer"."""
 
+CHANGES = {
+    Verdict.GROWTH: codes.INCREASE_IN_SIZE,
+    Verdict.SHRINKAGE: codes.DECREASE_IN_SIZE,
+    Verdict.NO_GROWTH: codes.NO_SIGNIFICANT_CHANGES,
+    Verdict.NEW: Code("NOT-ON-PRIOR", SCHEME, "Not found on the prior"),
+    Verdict.UNDETERMINED: codes.UNDETERMINED,
+    Verdict.NOT_COVERED: Code("NOT-COVERED", SCHEME, "Not covered by the prior"),
+}
+"""What became of a nodule since the prior (CID 6134, which has no codes for what the prior does not show)."""
+DOUBLING = Code("DOUBLING-TIME", SCHEME, "Volume doubling time")
+
 GRADE = say("Research only, not for diagnosis. The network was trained on planted nodules of 4 to 20 mm and has seen no real one.")
 
 
-def analyse(volume: Volume, infer: Infer) -> Findings:
-    """Find nodules, measure them, and say what the guideline recommends.
+def analyse(subject: Volume | VolumeSet, infer: Infer) -> Findings:
+    """Find nodules, measure them, and say what the guideline recommends; with a prior also what became of each since then.
 
     Raises
     ------
     NoLungs
     """
+    volume, prior = (subject.reference if isinstance(subject, VolumeSet) else subject), prior_in(subject)
     detected = detect(volume, infer)
     sure = detected.reported
     listed = sure[:MOST]
+    compared = None if prior is None else compare(volume, prior, detected, MOST, infer)
+    since: Sequence[Since | None] = (compared and compared.since) or [None] * len(listed)
     decided = follow_up(listed, volume.patient_years)
     rows = {one.nodule: one.row.code for one in decided}
     return Findings(
-        locations=tuple(_location(index, one, rows.get(index)) for index, one in enumerate(listed)),
-        measurements=tuple(measurement for index, one in enumerate(listed) for measurement in _measurements(_label(index), one)),
+        locations=tuple(_location(index, one, rows.get(index), then) for index, (one, then) in enumerate(zip(listed, since, strict=True))),
+        measurements=tuple(
+            measurement
+            for index, (one, then) in enumerate(zip(listed, since, strict=True))
+            for measurement in (*_beside(_measurements(_label(index), one), then), *_changes(_label(index), then))
+        ),
         evaluations=(_whether(listed),),
+        registration=compared.registration if compared else None,
         remarks=(
             GRADE,
-            *map(of_the_whole, _recommended(listed, decided, volume)),
+            *map(of_the_whole, _recommended(listed, decided, volume, compared)),
+            *(compared.remarks if compared else ()),
             *_approximate(listed, volume),
             *_cut(listed),
             *map(of_the_whole, _rated(listed)),
@@ -105,7 +131,8 @@ def _label(index: int) -> str:
     return f"{LABEL} {index + 1}"
 
 
-def _location(index: int, one: Candidate, row: Code | None) -> Location:
+def _location(index: int, one: Candidate, row: Code | None, since: Since | None) -> Location:
+    changed = (Quality(name=codes.QUALITATIVE_DIFFERENCE, value=CHANGES[since.judged.verdict]),) if since else ()
     recommended = (Quality(name=codes.RECOMMENDED_FOLLOW_UP, value=row),) if row else ()
     return Location(
         label=_label(index),
@@ -114,7 +141,7 @@ def _location(index: int, one: Candidate, row: Code | None) -> Location:
         image=one.image,
         finding_site=codes.LUNG,
         certainty=one.certainty,
-        qualities=(Quality(name=DENSITY, value=CLASSES[one.density]), *recommended),
+        qualities=(Quality(name=DENSITY, value=CLASSES[one.density]), *changed, *recommended),
     )
 
 
@@ -129,6 +156,28 @@ def _measurements(label: str, one: Candidate) -> Iterator[Measurement]:
     if (rating := one.rating) is not None:
         interval = PredictionInterval(low=rating.low, high=rating.high, level=rating.level)
         yield Measurement(name=RATING, value=rating.value, unit=codes.SCORE, location=label, interval=interval)
+
+
+def _beside(measured: Iterator[Measurement], since: Since | None) -> Iterator[Measurement]:
+    """Each with what the same was on the prior, where it was found there; a rating is of an outline, and compared with nothing."""
+    then = {} if since is None or since.then is None else {(one.name, one.derivation): one for one in _measurements("", since.then)}
+    for one in measured:
+        before = None if one.name == RATING else then.get((one.name, one.derivation))
+        yield one if since is None or before is None else replace(one, earlier=since.earlier(before.value))
+
+
+def _changes(label: str, since: Since | None) -> Iterator[Measurement]:
+    """By how much the mean diameter and the volume differ from the prior's, and in which time the volume doubles."""
+    if since is None or (change := since.judged.change) is None:
+        return
+    for value, unit in (
+        (change.mm, codes.MILLIMETRE),
+        (change.mm3 / 1000, codes.CUBIC_CENTIMETRE),
+        (100 * change.share, codes.PERCENT),
+    ):
+        yield Measurement(name=codes.DIFFERENCE_IN_SIZE, value=value, unit=unit, location=label)
+    if change.doubling_days is not None:
+        yield Measurement(name=DOUBLING, value=change.doubling_days, unit=codes.DAY, location=label)
 
 
 def _rated(listed: Sequence[Candidate]) -> Iterator[Translatable]:
@@ -186,7 +235,9 @@ def _height_mm(grid: Grid, plane: int) -> float:
     return float((grid.affine @ [plane, *middle, 1.0])[2])
 
 
-def _recommended(listed: Sequence[Candidate], decided: Sequence[FollowUp], volume: Volume) -> Iterator[Translatable]:
+def _recommended(
+    listed: Sequence[Candidate], decided: Sequence[FollowUp], volume: Volume, compared: Comparison | None
+) -> Iterator[Translatable]:
     if not listed:
         return
     if against := not_for(listed, volume.patient_years):
@@ -208,10 +259,23 @@ def _recommended(listed: Sequence[Candidate], decided: Sequence[FollowUp], volum
             recommended=one.row.recommended,
         )
     yield say("Follow-up is by the table of the {source}.", source=SOURCE)
-    if volume.patient_years in SCREENED_YEARS and (most := screened(listed)) is not None:
+    courses = compared.courses if compared else ()
+    if volume.patient_years not in SCREENED_YEARS or (most := screened(listed, courses)) is None:
+        return
+    if all(course is Course.UNKNOWN for course in courses):
         yield say(
             "Were this a first screening CT, the most suspicious by size and density alone would be nodule {number}, category {category}: "
             "{managed} ({source}); calcium, fat, its place and growth, which change categories, are not judged.",
+            number=str(most.nodule + 1),
+            category=most.named,
+            managed=most.most.managed,
+            source=SCREENING,
+        )
+    else:
+        yield say(
+            "Were the prior the last screening CT, the most suspicious by size, density and growth alone would be nodule {number}, "
+            "category {category}: {managed} ({source}). One that was not found before counts as what it would be if new, or if missed; "
+            "calcium, fat and its place, which change categories, are not judged; one that stays the same may have a lower one.",
             number=str(most.nodule + 1),
             category=most.named,
             managed=most.most.managed,
@@ -232,13 +296,20 @@ def _approximate(listed: Sequence[Candidate], volume: Volume) -> Iterator[Transl
 
 APPLICATION = Application(
     name="lung-nodule",
-    version="1.1.0",
+    version="1.2.0",
     title="Lung nodules on chest CT (trained on planted ones)",
     noun="Lung nodules",
     series=4,
     # both lungs at a size that can be searched, without gaps
     accepts=Accepts(
-        modality=("CT",), min_slices=30, max_spacing_mm=THICKEST_MM, max_thickness_mm=THICKEST_MM, min_extent_mm=80, orientation="axial"
+        modality=("CT",),
+        takes=Takes.PAIR,
+        without_prior=True,
+        min_slices=30,
+        max_spacing_mm=THICKEST_MM,
+        max_thickness_mm=THICKEST_MM,
+        min_extent_mm=80,
+        orientation="axial",
     ),
     models=(MODEL,),
     outputs=(
@@ -249,7 +320,14 @@ APPLICATION = Application(
         MeasurementOutput(name=SOLID_PART, unit=codes.MILLIMETRE),
         MeasurementOutput(name=codes.VOLUME, unit=codes.CUBIC_CENTIMETRE),
         MeasurementOutput(name=RATING, unit=codes.SCORE),
+        *(
+            MeasurementOutput(name=codes.DIFFERENCE_IN_SIZE, unit=unit)
+            for unit in (codes.MILLIMETRE, codes.CUBIC_CENTIMETRE, codes.PERCENT)
+        ),
+        MeasurementOutput(name=DOUBLING, unit=codes.DAY),
+        RegistrationOutput(),
         QualityOutput(name=DENSITY, values=tuple(CLASSES.values())),
+        QualityOutput(name=codes.QUALITATIVE_DIFFERENCE, values=tuple(CHANGES.values())),
         QualityOutput(name=codes.RECOMMENDED_FOLLOW_UP, values=tuple(row.code for row in TABLE)),
         EvaluationOutput(finding=codes.NODULE),
     ),

@@ -1,15 +1,15 @@
 """Categories of lung cancer screening beside the Fleischner Society's rows: Lung-RADS v2022 as data, and which category holds.
 
 Christensen J, Prosper AE, Wu CC and others: ACR Lung-RADS v2022: Assessment Categories and Management Recommendations. Journal of the
-American College of Radiology 2024;21:473-488, doi 10.1016/j.jacr.2023.09.009; solid, part-solid and non-solid nodules at baseline.
-
-What an earlier CT would tell (new, growing, stable), and what a mask does not (calcium, fat, a place at the pleura or in an airway,
-spicules) changes categories and is not known here.
+American College of Radiology 2024;21:473-488, doi 10.1016/j.jacr.2023.09.009; solid, part-solid and non-solid nodules at baseline,
+growing and new. What a mask does not tell (calcium, fat, a place at the pleura or in an airway, spicules) changes categories and is not
+known here; nor is what category a nodule had, by which one that is stable gets a lower one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from enum import Enum
 
 from inference.applications.lung_nodule.follow_up import Density, MeasuredNodule
 from inference.translatable import Translatable, say
@@ -43,9 +43,22 @@ VERY_SUSPICIOUS = Category(name="4B", managed=say("diagnostic CT, PET/CT with 8 
 CATEGORIES = (BENIGN, PROBABLY_BENIGN, SUSPICIOUS, VERY_SUSPICIOUS)
 """From the least to the most suspicious."""
 
+
+class Course(Enum):
+    """What a prior CT tells of a nodule. `NEW`: it was not found there, and may have been missed; `UNKNOWN`: as at baseline."""
+
+    UNKNOWN = "unknown"
+    GROWING = "growing"
+    NEW = "new"
+
+
 _SOLID = ((Decimal(6), BENIGN), (Decimal(8), PROBABLY_BENIGN), (Decimal(15), SUSPICIOUS))
 _SOLID_PART = ((Decimal(6), PROBABLY_BENIGN), (Decimal(8), SUSPICIOUS))
 _GLASS = ((Decimal(30), BENIGN),)
+_SOLID_GROWING = ((Decimal(8), SUSPICIOUS),)
+_SOLID_NEW = ((Decimal(4), BENIGN), (Decimal(6), PROBABLY_BENIGN), (Decimal(8), SUSPICIOUS))
+_SOLID_PART_CHANGED = ((Decimal(4), SUSPICIOUS),)
+"""Of a solid part that is new or grows."""
 _PART_SOLID_FROM = Decimal(6)
 """By mean diameters in mm: below each the category beside it."""
 
@@ -60,7 +73,7 @@ class Screened:
 
     @property
     def named(self) -> str:
-        """ "4A", or "3 to 4A" where the solid part's mean diameter is not known."""
+        """ "4A", or "3 - 4A" where the solid part's mean diameter, or whether the nodule is new, is not known."""
         return self.least.name if self.least == self.most else f"{self.least.name} - {self.most.name}"
 
 
@@ -69,16 +82,40 @@ def mean_mm(one: MeasuredNodule) -> Decimal:
     return _tenth((_tenth(one.long_mm) + _tenth(one.short_mm)) / 2)
 
 
-def screened(nodules: Sequence[MeasuredNodule]) -> Screened | None:
-    """The most suspicious nodule, of equals the largest; None where there is none."""
-    found = [(*_between(one), mean_mm(one), -index) for index, one in enumerate(nodules)]
+def screened(nodules: Sequence[MeasuredNodule], courses: Sequence[Course] = ()) -> Screened | None:
+    """The most suspicious nodule, of equals the largest; None where there is none.
+
+    Parameters
+    ----------
+    courses
+        Of each nodule, where there was a prior.
+    """
+    known = courses or [Course.UNKNOWN] * len(nodules)
+    found = [(*_between(one, course), mean_mm(one), -index) for index, (one, course) in enumerate(zip(nodules, known, strict=True))]
     if not found:
         return None
     least, most, _, index = max(found, key=lambda each: (each[1], each[0], each[2], each[3]))
     return Screened(nodule=-index, least=CATEGORIES[least], most=CATEGORIES[most])
 
 
-def _between(one: MeasuredNodule) -> tuple[int, int]:
+def _between(one: MeasuredNodule, course: Course) -> tuple[int, int]:
+    """Places in `CATEGORIES`: by what a prior tells, where that is no less than at baseline. One that was not found before may be new."""
+    least, most = _at_baseline(one)
+    if course is Course.UNKNOWN or one.density is Density.GROUND_GLASS:
+        return least, most  # ground glass has one row for all courses
+    size = mean_mm(one)
+    if one.density is Density.SOLID:
+        changed = _below(size, _SOLID_GROWING if course is Course.GROWING else _SOLID_NEW, VERY_SUSPICIOUS)
+        place = max(most, CATEGORIES.index(changed))
+        return (place if course is Course.GROWING else least), place
+    if course is Course.NEW and size < _PART_SOLID_FROM:
+        return least, max(most, CATEGORIES.index(PROBABLY_BENIGN))
+    # the whole grew, or is new; whether its solid part did is not known
+    changed = _below(_tenth(min(one.solid_mm, one.long_mm)), _SOLID_PART_CHANGED, VERY_SUSPICIOUS)
+    return least, max(most, CATEGORIES.index(changed))
+
+
+def _at_baseline(one: MeasuredNodule) -> tuple[int, int]:
     """Places in `CATEGORIES`. Of a solid part the longest diameter is known; its mean is no larger, and no less than half of it."""
     size = mean_mm(one)
     if one.density is Density.SOLID:

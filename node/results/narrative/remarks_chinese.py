@@ -229,6 +229,12 @@ REMARKS: Mapping[str, str] = {
     "{managed} ({source}); calcium, fat, its place and growth, which change categories, are not judged.": (
         "若为首次筛查CT，仅按大小及密度，最可疑者为结节{number}，分类{category}：{managed}（{source}）；钙化、脂肪、部位及生长情况会改变分类，未作判断。"
     ),
+    "Were the prior the last screening CT, the most suspicious by size, density and growth alone would be nodule {number}, "
+    "category {category}: {managed} ({source}). One that was not found before counts as what it would be if new, or if missed; "
+    "calcium, fat and its place, which change categories, are not judged; one that stays the same may have a lower one.": (
+        "若既往CT为上一次筛查，仅按大小、密度及生长情况，最可疑者为结节{number}，分类{category}：{managed}（{source}）。既往未检出者按新发及漏检两种"
+        "情形计；钙化、脂肪及部位会改变分类，未作判断；无变化者分类可能更低。"
+    ),
     "low-dose CT at 12 months": "12个月后低剂量CT",
     "low-dose CT at 6 months": "6个月后低剂量CT",
     "low-dose CT at 3 months; PET/CT may be considered with 8 mm or more of solid": ("3个月后低剂量CT；实性成分达8 mm者可考虑PET/CT"),
@@ -253,6 +259,49 @@ REMARKS: Mapping[str, str] = {
     "consider CT at 3-6 months; one that persists is highly suspicious, and where it looks so, grows, or has more than 8 mm of solid: "
     "PET/CT, biopsy or resection": ("可考虑3～6个月后复查CT；持续存在者高度可疑，若形态可疑、增大或实性成分大于8 mm：PET/CT、活检或切除"),
     "CT at 3-6 months, then by the most suspicious nodule": "3～6个月后复查CT，之后依最可疑的结节处理",
+    "Growth is undetermined, nothing was compared with the prior: {why}.": "生长情况不能确定，未与既往图像比较：{why}。",
+    "it is later than these images": "其时间晚于本次图像",
+    "hilum's extra `register` is not installed": "未安装hilum的register组件",
+    "{why} [{code}]": "{why} [{code}]",
+    "Compared with the prior CT, of which nobody knows how much earlier it is.": "已与既往CT比较，两次检查的间隔不明。",
+    "Compared with the prior CT of {date}, {days} days before.": "已与{date}的既往CT比较，间隔{days}天。",
+    "Growth is undetermined: {why}.": "生长情况不能确定：{why}。",
+    "Growth of nodule {number} is undetermined: {why}.": "结节{number}的生长情况不能确定：{why}。",
+    "Nodule {number} was not found on the prior: it is new, or was missed there.": "结节{number}在既往图像上未检出：为新发，或当时漏检。",
+    "Where nodule {number} is, the prior was not looked at: it shows no lung there.": (
+        "既往图像未包括结节{number}所在处的肺组织，未作比较。"
+    ),
+    "A nodule is matched with what lies up to {reach} mm away once the prior is laid on; breaths differ, and nothing is bent. "
+    "Growth is told of solid ones from 25 % of volume on, of others from 2 mm of mean diameter on; shrinkage alike ({sources}). "
+    "It says nothing of cancer.": (
+        "既往图像对齐后，以相距{reach} mm以内者为同一结节；两次呼吸不同，未作形变校正。实性结节体积变化达25 %、"
+        "其他结节平均径变化达2 mm者计为增大或缩小（{sources}）。生长情况不说明是否恶性。"
+    ),
+    "A nodule of {mm} mm of the prior (slice {image} of {images}) lies where today's CT shows no lung.": (
+        "既往图像（第{image}层，共{images}层）有一个{mm} mm结节，本次CT未包括该处肺组织。"
+    ),
+    "Of a nodule of {mm} mm of the prior (slice {image} of {images}) today's CT has but an unsure mark.": (
+        "既往图像（第{image}层，共{images}层）有一个{mm} mm结节，本次CT该处仅有不确定的标记。"
+    ),
+    "Not found again is a nodule of {mm} mm of the prior (slice {image} of {images}; about slice {here} of today's): it is gone, "
+    "or was missed.": "既往图像（第{image}层，共{images}层；约本次第{here}层）的一个{mm} mm结节未再检出：已消失，或漏检。",
+    "several of the prior, or none, may be this one": "既往图像上可能有数个与之对应，也可能没有",
+    "{count} of the prior lie where it is": "既往图像上有{count}个结节位于该处",
+    "one of the prior lies where this and others are": "既往图像上的一个结节位于该结节及其他结节处",
+    "the prior has a mark there that is too unsure to be one": "既往图像该处有标记，但不足以确定为结节",
+    "its volume and its diameter do not tell the same": "体积与直径的变化不一致",
+    "it reaches the first or the last image of a visit": "达到某次检查的首幅或末幅图像",
+    "its density class was another": "密度分类与既往不同",
+    "when {which} was acquired is not said, or not alike": "{which}的采集日期未注明或不一致",
+    "either": "两次CT",
+    "the prior": "既往CT",
+    "the current CT": "本次CT",
+    "{days} days lie between the visits, fewer than {least}": "两次检查间隔{days}天，少于{least}天",
+    "how thick the slices are is not said of both visits": "两次检查的层厚未全部注明",
+    "slices are {now} mm thick, and were {then} mm": "层厚为{now} mm，既往为{then} mm",
+    "slices are {now} mm apart, and were {then} mm": "层间距为{now} mm，既往为{then} mm",
+    "the kernel is {now}, and was {then}": "卷积核为{now}，既往为{then}",
+    "not said": "未注明",
     "Slices are {found}, the guideline measures on {thin} mm: sizes and densities are approximate.": (
         "{found}，而指南要求在{thin} mm层厚上测量，故大小及密度为近似值。"
     ),

@@ -100,6 +100,7 @@ def test_an_explanation_explains_an_answer_about_an_image(changed: dict[str, obj
         (Accepts(modality=("MR",)), "declares a deformation, and takes volume"),
         (Accepts(modality=("MR",), takes=Takes.PAIR, parts="each"), 'accepts.parts "each" is for volumes and cines, and it takes pair'),
         (Accepts(modality=("US",), takes=Takes.CINE, parts="b0"), 'accepts.parts "b0" is for volumes, and it takes cine'),
+        (Accepts(modality=("CT",), without_prior=True), "accepts.without_prior is for a pair, and it takes volume"),
         (Accepts(modality=("MR",), whole_study=True), "accepts.whole_study is for images, and it takes volume"),
         (Accepts(modality=("DX",), takes=Takes.IMAGES, max_thickness_mm=2), "accepts.max_thickness_mm is for slices, and it takes images"),
         (Accepts(modality=("MR",), max_thickness_mm=0), "accepts.max_thickness_mm is 0, not above 0"),

@@ -25,6 +25,7 @@ from tests.unit.flow.test_route import is_modality
 
 ACCEPTS = {
     "compare": Accepts(modality=("MR",), takes=Takes.PAIR),
+    "alone too": Accepts(modality=("MR",), takes=Takes.PAIR, without_prior=True),
     "views": Accepts(modality=("MG",), takes=Takes.IMAGES, whole_study=True),
 }
 PAIRS = Route(name="follow-up", run=("compare",), send=("archive",))
@@ -120,6 +121,28 @@ def test_a_prior_that_comes_later_makes_the_pair_then(pairs: MiniNode) -> None:
     assert "study 1.1 came, which it is compared with" in events
     route(pairs)
     assert len(pairs.jobs()) == 1
+
+
+def test_what_needs_no_prior_is_analysed_alone_and_with_it_once_it_comes(node: MiniNode) -> None:
+    """Today's alone, under a digest that knows of no role; last year's then comes, is analysed itself, and today's anew with it, in the
+    place of the first job. A prior that is another patient's by now is left again."""
+    node.configure(routes=(replace(PAIRS, run=("alone too",)),))
+    node.receive("2.1", "2.1.1", **NOW)
+    route(node)
+    (alone,) = node.jobs()
+    assert series_of(node, alone) == {"2.1.1"}
+    assert node.journal.instances.roles_of_job(alone.id) == {}
+    assert reason(node, "2.1").endswith("alone too: no prior: no earlier study of this patient is here")
+    node.receive("1.1", "1.1.1", **THEN)
+    route(node)
+    of_study = {study: [job for job in node.jobs() if job.study_instance_uid == study] for study in ("1.1", "2.1")}
+    assert [series_of(node, job) for job in of_study["1.1"]] == [{"1.1.1"}]
+    first, second = of_study["2.1"]
+    assert (first.id, first.state) == (alone.id, JobState.SUPERSEDED)
+    assert series_of(node, second) == {"1.1.1", "2.1.1"}
+    assert set(node.journal.instances.roles_of_job(second.id).values()) == {"current", "prior"}
+    route(node)
+    assert len(node.jobs()) == 3
 
 
 def test_a_prior_that_comes_late_is_not_lost_behind_films(pairs: MiniNode) -> None:

@@ -1,0 +1,207 @@
+"""Comparing lays the prior CT on the current one, finds and measures its nodules in the same way, and says of each what became of it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+
+from inference.applications.lung_nodule.candidates import Candidate, Detected, detect
+from inference.applications.lung_nodule.growth import SOURCES, Judged, Verdict, days_between, judged, not_comparable
+from inference.applications.lung_nodule.lung_rads import Course
+from inference.applications.lung_nodule.matching import MARGIN_MM, REACH_MM, Matches, Spot, apart_mm, match
+from inference.applications.port import Infer
+from inference.errors import InputError
+from inference.findings import Earlier, Registration
+from inference.imaging.registration.motion import extent, fit_of, refuse_unlike, said_of
+from inference.imaging.volume import Affine, Volume
+from inference.translatable import Translatable, of_the_whole, say
+
+_ALONE_MM = REACH_MM - MARGIN_MM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """What became of a nodule since the prior.
+
+    Attributes
+    ----------
+    then
+        What it was, where it was matched, measured on images like the current ones or not.
+    on
+        The day of the prior, YYYY-MM-DD; "" where it is not known.
+    """
+
+    judged: Judged
+    then: Candidate | None = None
+    on: str = ""
+
+    def earlier(self, value: float) -> Earlier | None:
+        """A value of then as it stands beside today's; None where nobody knows of when it is."""
+        return Earlier(value=value, date=self.on) if self.on else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Comparison:
+    """What a prior tells.
+
+    Attributes
+    ----------
+    since
+        Of each nodule that is listed; empty where the prior could not be laid on the current images.
+    registration
+        How it was.
+    """
+
+    since: tuple[Since, ...]
+    remarks: tuple[Translatable, ...]
+    registration: Registration | None = None
+
+    @property
+    def courses(self) -> tuple[Course, ...]:
+        """As `screened` asks for them."""
+        return tuple(one.judged.course for one in self.since)
+
+
+def compare(current: Volume, prior: Volume, detected: Detected, most: int, infer: Infer) -> Comparison:
+    """Compare the surest `most` nodules of a CT with those of its prior. A prior that fits nowhere is told, and compared with nothing."""
+    days = days_between(current, prior)
+    if days is not None and days < 0:
+        return _not_compared(say("it is later than these images"))
+    if find_spec("SimpleITK") is None:
+        return _not_compared(say("hilum's extra `register` is not installed"))
+    # SimpleITK takes a tenth of a second to import, and most CTs come without a prior
+    from inference.imaging.registration.rigid import align
+
+    fit = fit_of(current.modality, prior.modality)
+    assert fit is not None, "both are CT"
+    try:
+        aligned = align(current, prior)
+        refuse_unlike(aligned.likeness, f"prior series {prior.series_instance_uid}", f"series {current.series_instance_uid}", fit)
+        before = detect(prior, infer)
+    except InputError as unfit:
+        return _not_compared(say("{why} [{code}]", why=str(unfit), code=unfit.code))
+    visits = _Visits(current=current, prior=prior, matrix=aligned.matrix, now=detected, then=before)
+    moved_mm, turned_degrees = extent(aligned.matrix, aligned.middle)
+    since = visits.since()[:most]
+    return Comparison(
+        since=since,
+        remarks=tuple(
+            map(
+                of_the_whole,
+                (*visits.said(since), *said_of(aligned.overlap, aligned.likeness, moved_mm, turned_degrees, fit)),
+            )
+        ),
+        registration=Registration(matrix=aligned.matrix),
+    )
+
+
+def _not_compared(why: Translatable) -> Comparison:
+    return Comparison(
+        since=(), remarks=(of_the_whole(say("Growth is undetermined, nothing was compared with the prior: {why}.", why=why)),)
+    )
+
+
+class _Visits:
+    """Two visits in the current one's space."""
+
+    def __init__(self, *, current: Volume, prior: Volume, matrix: Affine, now: Detected, then: Detected) -> None:
+        self._current, self._prior, self._matrix, self._back = current, prior, matrix, np.linalg.inv(matrix)
+        self._now, self._then = now, then
+        self._spots = tuple(_spot(one, np.eye(4)) for one in now.reported), tuple(_spot(one, matrix) for one in then.reported)
+        self._matches: Matches = match(*self._spots)
+        self._against = not_comparable(current, prior)
+        self._days = days_between(current, prior)
+
+    def since(self) -> tuple[Since, ...]:
+        """Of each nodule that is reported of the current images."""
+        return tuple(self._of(index, one) for index, one in enumerate(self._now.reported))
+
+    def _of(self, index: int, one: Candidate) -> Since:
+        matches, on = self._matches, "" if self._prior.acquired_on is None else self._prior.acquired_on.isoformat()
+        if (other := matches.pairs.get(index)) is not None:
+            then = self._then.reported[other]
+            if self._against or self._days is None:
+                return Since(judged=Judged(verdict=Verdict.UNDETERMINED), then=then, on=on)
+            return Since(judged=judged(one, then, self._days), then=then, on=on)
+        if index in matches.new:
+            return Since(judged=self._unmatched(index, one))
+        why = say("several of the prior, or none, may be this one")
+        if index in matches.merged:
+            why = say("{count} of the prior lie where it is", count=str(len(matches.merged[index])))
+        elif any(index in several for several in matches.split.values()):
+            why = say("one of the prior lies where this and others are")
+        return Since(judged=Judged(verdict=Verdict.UNDETERMINED, why=why))
+
+    def _unmatched(self, index: int, one: Candidate) -> Judged:
+        there = self._back @ np.append(one.centre_mm, 1.0)
+        if not _looked_at(self._prior, self._then, there[:3], one.long_mm / 2):
+            return Judged(verdict=Verdict.NOT_COVERED)
+        spot, faint = self._spots[0][index], [each for each in self._then.candidates if each not in self._then.reported]
+        if faint and float(apart_mm([spot], [_spot(each, self._matrix) for each in faint]).min()) <= _ALONE_MM:
+            return Judged(verdict=Verdict.UNDETERMINED, why=say("the prior has a mark there that is too unsure to be one"))
+        return Judged(verdict=Verdict.NEW, course=Course.UNKNOWN if self._against else Course.NEW)
+
+    def said(self, since: Sequence[Since]) -> Iterator[Translatable]:
+        """What a reader has to know of the comparison."""
+        if self._days is None:
+            yield say("Compared with the prior CT, of which nobody knows how much earlier it is.")
+        else:
+            yield say("Compared with the prior CT of {date}, {days} days before.", date=str(self._prior.acquired_on), days=str(self._days))
+        if self._against:
+            yield say("Growth is undetermined: {why}.", why=self._against)
+        for place, one in enumerate(since, 1):
+            verdict, why = one.judged.verdict, one.judged.why
+            if verdict is Verdict.UNDETERMINED and why is not None:
+                yield say("Growth of nodule {number} is undetermined: {why}.", number=str(place), why=why)
+            elif verdict is Verdict.NEW:
+                yield say("Nodule {number} was not found on the prior: it is new, or was missed there.", number=str(place))
+            elif verdict is Verdict.NOT_COVERED:
+                yield say("Where nodule {number} is, the prior was not looked at: it shows no lung there.", number=str(place))
+        yield from map(self._gone, sorted(self._matches.gone))
+        yield say(
+            "A nodule is matched with what lies up to {reach} mm away once the prior is laid on; breaths differ, and nothing is bent. "
+            "Growth is told of solid ones from 25 % of volume on, of others from 2 mm of mean diameter on; shrinkage alike ({sources}). "
+            "It says nothing of cancer.",
+            reach=f"{_ALONE_MM:g}",
+            sources=SOURCES,
+        )
+
+    def _gone(self, index: int) -> Translatable:
+        """Of one of the prior that is not among today's."""
+        one, spot = self._then.reported[index], self._spots[1][index]
+        values = {
+            "mm": f"{(one.long_mm + one.short_mm) / 2:.0f}",
+            "image": str(one.image + 1),
+            "images": str(len(self._prior.voxels)),
+        }
+        if not _looked_at(self._current, self._now, np.array(spot.at_mm), spot.half_mm):
+            return say("A nodule of {mm} mm of the prior (slice {image} of {images}) lies where today's CT shows no lung.", **values)
+        faint = [each for each in self._now.candidates if each not in self._now.reported]
+        if faint and float(apart_mm([_spot(each, np.eye(4)) for each in faint], [spot]).min()) <= _ALONE_MM:
+            return say("Of a nodule of {mm} mm of the prior (slice {image} of {images}) today's CT has but an unsure mark.", **values)
+        here = int(np.clip(round(float(self._current.to_indices(np.array(spot.at_mm))[0])), 0, len(self._current.voxels) - 1))
+        return say(
+            "Not found again is a nodule of {mm} mm of the prior (slice {image} of {images}; about slice {here} of today's): it is gone, "
+            "or was missed.",
+            here=str(here + 1),
+            **values,
+        )
+
+
+def _spot(one: Candidate, matrix: Affine) -> Spot:
+    x, y, z = (float(each) for each in (matrix @ np.append(one.centre_mm, 1.0))[:3])
+    return Spot(at_mm=(x, y, z), half_mm=one.long_mm / 2)
+
+
+def _looked_at(volume: Volume, detected: Detected, at_mm: np.ndarray, half_mm: float) -> bool:
+    """Whether a whole nodule about a place would lie within a volume's images, and lung was searched as near as it would be matched."""
+    indices, reach = volume.to_indices(at_mm), half_mm / np.array(volume.spacing_mm)
+    if not bool(((indices - reach >= -0.5) & (indices + reach <= np.array(volume.voxels.shape) - 0.5)).all()):
+        return False
+    grid = detected.prepared.grid
+    middle = (np.linalg.inv(grid.affine) @ np.append(at_mm, 1.0))[:3]
+    beside = half_mm / np.array(grid.spacing_mm)
+    low = np.clip(np.floor(middle - beside), 0, np.array(grid.shape)).astype(int)
+    high = np.clip(np.ceil(middle + beside) + 1, 0, np.array(grid.shape)).astype(int)
+    return bool(detected.prepared.search[tuple(slice(start, stop) for start, stop in zip(low, high, strict=True))].any())

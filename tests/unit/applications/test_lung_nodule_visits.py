@@ -1,0 +1,144 @@
+"""lung-nodule with a prior: made chests whose patient lies otherwise, and whose nodules grew by known shares."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from inference import codes
+from inference.applications.analysing import analyse
+from inference.applications.catalog import load
+from inference.applications.lung_nodule.application import CHANGES, DENSITY, DOUBLING
+from inference.applications.lung_nodule.growth import Verdict
+from inference.codes import Code
+from inference.findings import Box, Findings, Location, Measurement
+from inference.imaging.subject import VolumeSet, pair_of
+from inference.imaging.volume import Volume
+from node.domain.shortage import Lack, Shortage
+from node.flow.infer import as_incomplete
+from tests.lab.chest import ByHeart
+from tests.lab.chest_visits import DAYS, LAIN, NODULES, STEP_MM, THEN, Grown, visit
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+APPLICATION = load("lung-nodule")
+_OFF = 0.08
+"""Share of a volume by which a ball of these sizes is off on a grid of 1.25 mm, twice."""
+
+
+@pytest.fixture(scope="module")
+def pair() -> VolumeSet:
+    return pair_of(visit(NODULES, now=True), visit(NODULES, now=False, start_mm=0.6))
+
+
+@pytest.fixture(scope="module")
+def found(pair: VolumeSet) -> Findings:
+    return analyse(APPLICATION, pair, ByHeart())
+
+
+def of(findings: Findings, nodule: Grown, volume: Volume) -> tuple[Location, dict[tuple[Code, Code], Measurement]]:
+    """The location whose box holds the middle of a nodule, and its numbers by name and unit."""
+    z, row, column = volume.to_indices(np.array(nodule.at_mm))
+    held = []
+    for one in findings.locations:
+        box = one.shape
+        assert isinstance(box, Box)
+        if box.top <= row + 0.5 <= box.bottom and box.left <= column + 0.5 <= box.right and abs(one.image - z) * STEP_MM < 8:
+            held.append(one)
+    (location,) = held
+    return location, {(one.name, one.unit): one for one in findings.measurements if one.location == location.label}
+
+
+def verdict(location: Location) -> Code:
+    return next(one.value for one in location.qualities if one.name == codes.QUALITATIVE_DIFFERENCE)
+
+
+def said(findings: Findings, beginning: str) -> list[str]:
+    return [remark for remark in findings.remarks if remark.startswith(beginning)]
+
+
+def test_each_nodule_is_matched_and_its_growth_is_what_was_planted(found: Findings, pair: VolumeSet) -> None:
+    """A third more, the same, twice as large, ground glass that stays; new; gone. Volumes of both visits within what the grid costs."""
+    assert len(found.locations) == 5
+    expected = (Verdict.GROWTH, Verdict.NO_GROWTH, Verdict.GROWTH, Verdict.NO_GROWTH, Verdict.NEW)
+    for nodule, what in zip(NODULES[:5], expected, strict=True):
+        location, numbers = of(found, nodule, pair.reference)
+        assert verdict(location) == CHANGES[what], nodule
+        volume = numbers[codes.VOLUME, codes.CUBIC_CENTIMETRE]
+        assert volume.value * 1000 == pytest.approx(nodule.volume_mm3, rel=_OFF)
+        if what is Verdict.NEW:
+            assert volume.earlier is None
+            assert (codes.DIFFERENCE_IN_SIZE, codes.PERCENT) not in numbers
+            continue
+        assert volume.earlier is not None
+        assert volume.earlier.date == THEN.isoformat()
+        assert volume.earlier.value * 1000 == pytest.approx(nodule.volume_mm3 / nodule.times, rel=_OFF)
+        percent = numbers[codes.DIFFERENCE_IN_SIZE, codes.PERCENT].value
+        assert percent == pytest.approx(100 * (nodule.times - 1), abs=100 * _OFF * nodule.times)
+        difference = numbers[codes.DIFFERENCE_IN_SIZE, codes.CUBIC_CENTIMETRE].value
+        assert difference == pytest.approx(volume.value - volume.earlier.value)
+        doubles = numbers.get((DOUBLING, codes.DAY))
+        assert (doubles is None) is (what is Verdict.NO_GROWTH)
+        if doubles is not None:
+            by_hand = DAYS * np.log(2) / np.log(volume.value / volume.earlier.value)
+            assert doubles.value == pytest.approx(by_hand)
+    assert len(said(found, "Not found again is a nodule of 10 mm")) == 1
+    assert not said(found, "Growth is undetermined")
+    assert said(found, f"Compared with the prior CT of {THEN.isoformat()}, {DAYS} days before.")
+
+
+def test_the_prior_is_laid_where_the_patient_lies(found: Findings) -> None:
+    """Turned by 5 degrees and moved by 12 mm: at the corners of the chest to less than a voxel."""
+    assert found.registration is not None
+    corners = np.array([[x, y, z, 1] for x in (-100, 100) for y in (-70, 70) for z in (-50, 50)])
+    assert np.linalg.norm((corners @ (found.registration.matrix - LAIN).T)[:, :3], axis=1).max() < STEP_MM
+
+
+def test_lung_rads_takes_what_grew_into_account(found: Findings, pair: VolumeSet) -> None:
+    """The one that became twice as large grew by more than 1.5 mm within the year, from 8 mm on: 4B, where at baseline it would be 4A."""
+    (remark,) = said(found, "Were the prior the last screening CT")
+    location, _ = of(found, NODULES[2], pair.reference)
+    number = location.label.removeprefix("nodule ")
+    assert f"would be nodule {number}, category 4B: diagnostic CT" in remark
+    assert not said(found, "Were this a first screening CT")
+    alone = analyse(APPLICATION, VolumeSet(volumes={"current": pair.reference}), ByHeart())
+    assert "category 4A" in said(alone, "Were this a first screening CT")[0]
+    assert [one.qualities[0].name for one in alone.locations] == [DENSITY] * 5
+    assert not any(one.earlier or one.name == codes.DIFFERENCE_IN_SIZE for one in alone.measurements)
+
+
+def test_of_a_short_series_no_growth_is_told(found: Findings, pair: VolumeSet) -> None:
+    """It may be cut: nothing of the prior stands beside it any more, in numbers, codes or sentences."""
+    short = as_incomplete(found, Shortage(lack=Lack.COUNT, came=80, expected=88), pair, marked=True)
+    assert len(short.locations) == 5
+    assert not any(one.earlier or one.name in (codes.DIFFERENCE_IN_SIZE, DOUBLING) for one in short.measurements)
+    assert not any(quality.name == codes.QUALITATIVE_DIFFERENCE for one in short.locations for quality in one.qualities)
+    assert not any("rowth" in remark or "prior" in remark for remark in short.remarks)
+
+
+def test_a_prior_of_other_slices_and_of_a_part_of_the_chest(pair: VolumeSet) -> None:
+    """Thicker, of another kernel, and without the upper lungs: sizes of then beside today's and no difference; what lay above is not
+    covered, and neither new nor gone."""
+    prior = visit(NODULES, now=False, slices=slice(0, 50), thick_mm=2.5)
+    findings = analyse(APPLICATION, pair_of(pair.reference, replace(prior, kernel="B70f")), ByHeart())
+    (why,) = said(findings, "Growth is undetermined")
+    assert "slices are 1.25 mm thick, and were 2.5 mm; the kernel is B31f, and was B70f" in why
+    for nodule, what in ((NODULES[1], Verdict.UNDETERMINED), (NODULES[3], Verdict.UNDETERMINED), (NODULES[4], Verdict.NOT_COVERED)):
+        location, numbers = of(findings, nodule, pair.reference)
+        assert verdict(location) == CHANGES[what]
+        assert (codes.DIFFERENCE_IN_SIZE, codes.PERCENT) not in numbers
+        assert (numbers[codes.VOLUME, codes.CUBIC_CENTIMETRE].earlier is None) is (what is Verdict.NOT_COVERED)
+    assert said(findings, "Were this a first screening CT")
+
+
+def test_a_prior_that_is_later_or_without_lung_is_compared_with_nothing(pair: VolumeSet) -> None:
+    """Nodules of today are told as ever, and why there is no comparison."""
+    later = replace(pair["prior"], acquired_on=pair.reference.acquired_on.replace(year=2027))  # type: ignore[union-attr]
+    solid = replace(pair["prior"], voxels=np.maximum(pair["prior"].voxels, 20))
+    for prior, why in ((later, "it is later than these images"), (solid, "HLM-3")):
+        findings = analyse(APPLICATION, pair_of(pair.reference, prior), ByHeart())
+        assert len(findings.locations) == 5
+        assert findings.registration is None
+        (remark,) = said(findings, "Growth is undetermined, nothing was compared with the prior")
+        assert why in remark
+        assert not any(quality.name == codes.QUALITATIVE_DIFFERENCE for one in findings.locations for quality in one.qualities)
