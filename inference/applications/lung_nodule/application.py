@@ -23,7 +23,7 @@ from inference.applications.lung_nodule.follow_up import (
     not_for,
     solid_part_mm,
 )
-from inference.applications.lung_nodule.growth import Verdict
+from inference.applications.lung_nodule.growth import Trend
 from inference.applications.lung_nodule.lung_rads import SCREENED_YEARS, Course, screened
 from inference.applications.lung_nodule.lung_rads import SOURCE as SCREENING
 from inference.applications.lung_nodule.preparing import AIR_HU, WINDOW_HU, PreparedLungs
@@ -71,12 +71,12 @@ RATING = Code("LIDC-RATING", SCHEME, "LIDC readers' rating (1-5), no probability
 """Expected of the mean of three or four readers, by outline alone, 1 "highly unlikely for cancer" to 5 "highly suspicious for cancer"."""
 
 CHANGES = {
-    Verdict.GROWTH: codes.INCREASE_IN_SIZE,
-    Verdict.SHRINKAGE: codes.DECREASE_IN_SIZE,
-    Verdict.NO_GROWTH: codes.NO_SIGNIFICANT_CHANGES,
-    Verdict.NEW: Code("NOT-ON-PRIOR", SCHEME, "Not found on the prior"),
-    Verdict.UNDETERMINED: codes.UNDETERMINED,
-    Verdict.NOT_COVERED: Code("NOT-COVERED", SCHEME, "Not covered by the prior"),
+    Trend.GROWTH: codes.INCREASE_IN_SIZE,
+    Trend.SHRINKAGE: codes.DECREASE_IN_SIZE,
+    Trend.NO_GROWTH: codes.NO_SIGNIFICANT_CHANGES,
+    Trend.NEW: Code("NOT-ON-PRIOR", SCHEME, "Not found on the prior"),
+    Trend.UNDETERMINED: codes.UNDETERMINED,
+    Trend.NOT_COVERED: Code("NOT-COVERED", SCHEME, "Not covered by the prior"),
 }
 """What became of a nodule since the prior (CID 6134, which has no codes for what the prior does not show)."""
 DOUBLING = Code("DOUBLING-TIME", SCHEME, "Volume doubling time")
@@ -132,7 +132,7 @@ def _label(index: int) -> str:
 
 
 def _location(index: int, one: Candidate, row: Code | None, since: Since | None) -> Location:
-    changed = (Quality(name=codes.QUALITATIVE_DIFFERENCE, value=CHANGES[since.judged.verdict]),) if since else ()
+    changed = (Quality(name=codes.QUALITATIVE_DIFFERENCE, value=CHANGES[since.judged.trend]),) if since else ()
     recommended = (Quality(name=codes.RECOMMENDED_FOLLOW_UP, value=row),) if row else ()
     return Location(
         label=_label(index),

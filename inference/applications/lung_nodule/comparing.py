@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from inference.applications.lung_nodule.candidates import Candidate, Detected, detect
-from inference.applications.lung_nodule.growth import SOURCES, Judged, Verdict, days_between, judged, not_comparable
+from inference.applications.lung_nodule.growth import SOURCES, Judged, Trend, days_between, judged, not_comparable
 from inference.applications.lung_nodule.lung_rads import Course
 from inference.applications.lung_nodule.matching import MARGIN_MM, REACH_MM, Matches, Spot, apart_mm, match
 from inference.applications.port import Infer
@@ -122,7 +122,7 @@ class _Visits:
         if (other := matches.pairs.get(index)) is not None:
             then = self._then.reported[other]
             if self._against or self._days is None:
-                return Since(judged=Judged(verdict=Verdict.UNDETERMINED), then=then, on=on)
+                return Since(judged=Judged(trend=Trend.UNDETERMINED), then=then, on=on)
             return Since(judged=judged(one, then, self._days), then=then, on=on)
         if index in matches.new:
             return Since(judged=self._unmatched(index, one))
@@ -131,16 +131,16 @@ class _Visits:
             why = say("{count} of the prior lie where it is", count=str(len(matches.merged[index])))
         elif any(index in several for several in matches.split.values()):
             why = say("one of the prior lies where this and others are")
-        return Since(judged=Judged(verdict=Verdict.UNDETERMINED, why=why))
+        return Since(judged=Judged(trend=Trend.UNDETERMINED, why=why))
 
     def _unmatched(self, index: int, one: Candidate) -> Judged:
         there = self._back @ np.append(one.centre_mm, 1.0)
         if not _looked_at(self._prior, self._then, there[:3], one.long_mm / 2):
-            return Judged(verdict=Verdict.NOT_COVERED)
+            return Judged(trend=Trend.NOT_COVERED)
         spot, faint = self._spots[0][index], [each for each in self._then.candidates if each not in self._then.reported]
         if faint and float(apart_mm([spot], [_spot(each, self._matrix) for each in faint]).min()) <= _ALONE_MM:
-            return Judged(verdict=Verdict.UNDETERMINED, why=say("the prior has a mark there that is too unsure to be one"))
-        return Judged(verdict=Verdict.NEW, course=Course.UNKNOWN if self._against else Course.NEW)
+            return Judged(trend=Trend.UNDETERMINED, why=say("the prior has a mark there that is too unsure to be one"))
+        return Judged(trend=Trend.NEW, course=Course.UNKNOWN if self._against else Course.NEW)
 
     def said(self, since: Sequence[Since]) -> Iterator[Translatable]:
         """What a reader has to know of the comparison."""
@@ -151,12 +151,12 @@ class _Visits:
         if self._against:
             yield say("Growth is undetermined: {why}.", why=self._against)
         for place, one in enumerate(since, 1):
-            verdict, why = one.judged.verdict, one.judged.why
-            if verdict is Verdict.UNDETERMINED and why is not None:
+            trend, why = one.judged.trend, one.judged.why
+            if trend is Trend.UNDETERMINED and why is not None:
                 yield say("Growth of nodule {number} is undetermined: {why}.", number=str(place), why=why)
-            elif verdict is Verdict.NEW:
+            elif trend is Trend.NEW:
                 yield say("Nodule {number} was not found on the prior: it is new, or was missed there.", number=str(place))
-            elif verdict is Verdict.NOT_COVERED:
+            elif trend is Trend.NOT_COVERED:
                 yield say("Where nodule {number} is, the prior was not looked at: it shows no lung there.", number=str(place))
         yield from map(self._gone, sorted(self._matches.gone))
         yield say(

@@ -29,7 +29,7 @@ ALIKE_MM = 0.25
 """By which slices of two visits may differ in thickness and distance, and count as alike."""
 
 
-class Verdict(Enum):
+class Trend(Enum):
     """What became of a nodule."""
 
     GROWTH = "growth"
@@ -71,10 +71,10 @@ class SizeChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The verdict of one nodule that was matched, why there is none, the change where the two measurements may be compared, and its course
+    """The trend of one nodule that was matched, why it is undetermined, the change where the two measurements may be compared, and its course
     as Lung-RADS has it."""
 
-    verdict: Verdict
+    trend: Trend
     why: Translatable | None = None
     change: SizeChange | None = None
     course: Course = Course.UNKNOWN
@@ -83,7 +83,7 @@ class Judged:
 def judged(now: SizedNodule, then: SizedNodule, days: int) -> Judged:
     """Compare a nodule with what it was, in images that are alike, `days` before (`SHORTEST_DAYS` or more)."""
     if why := _unlike(now, then):
-        return Judged(verdict=Verdict.UNDETERMINED, why=why)
+        return Judged(trend=Trend.UNDETERMINED, why=why)
     mm = float(mean_mm(now) - mean_mm(then))
     mm3 = now.volume_mm3 - then.volume_mm3
     change = SizeChange(mm=mm, mm3=mm3, share=mm3 / then.volume_mm3)
@@ -91,13 +91,13 @@ def judged(now: SizedNodule, then: SizedNodule, days: int) -> Judged:
     up, down = (change.share >= CHANGED, change.share <= -CHANGED) if solid else (mm >= CHANGED_MM, mm <= -CHANGED_MM)
     if (mm > GREW_MM and not up) or (mm < -GREW_MM and not down) if solid else (up and mm3 < 0) or (down and mm3 > 0):
         why = say("its volume and its diameter do not tell the same")
-        return Judged(verdict=Verdict.UNDETERMINED, why=why, change=change)
+        return Judged(trend=Trend.UNDETERMINED, why=why, change=change)
     if not up:
-        return Judged(verdict=Verdict.SHRINKAGE if down else Verdict.NO_GROWTH, change=change)
+        return Judged(trend=Trend.SHRINKAGE if down else Trend.NO_GROWTH, change=change)
     if solid:
         change = SizeChange(mm=mm, mm3=mm3, share=change.share, doubling_days=doubling_days(then.volume_mm3, now.volume_mm3, days))
     grew = mm > GREW_MM and (days <= YEAR_DAYS or mm * YEAR_DAYS / days > GREW_MM)
-    return Judged(verdict=Verdict.GROWTH, change=change, course=Course.GROWING if grew else Course.UNKNOWN)
+    return Judged(trend=Trend.GROWTH, change=change, course=Course.GROWING if grew else Course.UNKNOWN)
 
 
 def doubling_days(then_mm3: float, now_mm3: float, days: int) -> float:

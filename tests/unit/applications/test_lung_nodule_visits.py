@@ -9,7 +9,7 @@ from inference import codes
 from inference.applications.analysing import analyse
 from inference.applications.catalog import load
 from inference.applications.lung_nodule.application import CHANGES, DENSITY, DOUBLING
-from inference.applications.lung_nodule.growth import Verdict
+from inference.applications.lung_nodule.growth import Trend
 from inference.codes import Code
 from inference.findings import Box, Findings, Location, Measurement
 from inference.imaging.subject import VolumeSet, pair_of
@@ -49,7 +49,7 @@ def of(findings: Findings, nodule: Grown, volume: Volume) -> tuple[Location, dic
     return location, {(one.name, one.unit): one for one in findings.measurements if one.location == location.label}
 
 
-def verdict(location: Location) -> Code:
+def trend(location: Location) -> Code:
     return next(one.value for one in location.qualities if one.name == codes.QUALITATIVE_DIFFERENCE)
 
 
@@ -60,13 +60,13 @@ def said(findings: Findings, beginning: str) -> list[str]:
 def test_each_nodule_is_matched_and_its_growth_is_what_was_planted(found: Findings, pair: VolumeSet) -> None:
     """A third more, the same, twice as large, ground glass that stays; new; gone. Volumes of both visits within what the grid costs."""
     assert len(found.locations) == 5
-    expected = (Verdict.GROWTH, Verdict.NO_GROWTH, Verdict.GROWTH, Verdict.NO_GROWTH, Verdict.NEW)
+    expected = (Trend.GROWTH, Trend.NO_GROWTH, Trend.GROWTH, Trend.NO_GROWTH, Trend.NEW)
     for nodule, what in zip(NODULES[:5], expected, strict=True):
         location, numbers = of(found, nodule, pair.reference)
-        assert verdict(location) == CHANGES[what], nodule
+        assert trend(location) == CHANGES[what], nodule
         volume = numbers[codes.VOLUME, codes.CUBIC_CENTIMETRE]
         assert volume.value * 1000 == pytest.approx(nodule.volume_mm3, rel=_OFF)
-        if what is Verdict.NEW:
+        if what is Trend.NEW:
             assert volume.earlier is None
             assert (codes.DIFFERENCE_IN_SIZE, codes.PERCENT) not in numbers
             continue
@@ -78,7 +78,7 @@ def test_each_nodule_is_matched_and_its_growth_is_what_was_planted(found: Findin
         difference = numbers[codes.DIFFERENCE_IN_SIZE, codes.CUBIC_CENTIMETRE].value
         assert difference == pytest.approx(volume.value - volume.earlier.value)
         doubles = numbers.get((DOUBLING, codes.DAY))
-        assert (doubles is None) is (what is Verdict.NO_GROWTH)
+        assert (doubles is None) is (what is Trend.NO_GROWTH)
         if doubles is not None:
             by_hand = DAYS * np.log(2) / np.log(volume.value / volume.earlier.value)
             assert doubles.value == pytest.approx(by_hand)
@@ -123,11 +123,11 @@ def test_a_prior_of_other_slices_and_of_a_part_of_the_chest(pair: VolumeSet) -> 
     findings = analyse(APPLICATION, pair_of(pair.reference, replace(prior, kernel="B70f")), ByHeart())
     (why,) = said(findings, "Growth is undetermined")
     assert "slices are 1.25 mm thick, and were 2.5 mm; the kernel is B31f, and was B70f" in why
-    for nodule, what in ((NODULES[1], Verdict.UNDETERMINED), (NODULES[3], Verdict.UNDETERMINED), (NODULES[4], Verdict.NOT_COVERED)):
+    for nodule, what in ((NODULES[1], Trend.UNDETERMINED), (NODULES[3], Trend.UNDETERMINED), (NODULES[4], Trend.NOT_COVERED)):
         location, numbers = of(findings, nodule, pair.reference)
-        assert verdict(location) == CHANGES[what]
+        assert trend(location) == CHANGES[what]
         assert (codes.DIFFERENCE_IN_SIZE, codes.PERCENT) not in numbers
-        assert (numbers[codes.VOLUME, codes.CUBIC_CENTIMETRE].earlier is None) is (what is Verdict.NOT_COVERED)
+        assert (numbers[codes.VOLUME, codes.CUBIC_CENTIMETRE].earlier is None) is (what is Trend.NOT_COVERED)
     assert said(findings, "Were this a first screening CT")
 
 

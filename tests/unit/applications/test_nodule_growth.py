@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from inference.applications.lung_nodule.follow_up import Density
-from inference.applications.lung_nodule.growth import Verdict, days_between, doubling_days, judged, not_comparable
+from inference.applications.lung_nodule.growth import Trend, days_between, doubling_days, judged, not_comparable
 from inference.applications.lung_nodule.lung_rads import Course, screened
 from inference.imaging.volume import Volume
 
@@ -30,29 +30,29 @@ def ball(mm: float, density: Density = Density.SOLID) -> Sized:
 
 
 @pytest.mark.parametrize(
-    ("share", "verdict"),
+    ("share", "trend"),
     [
-        (1.25, Verdict.GROWTH),
-        (1.24, Verdict.NO_GROWTH),
-        (1.0, Verdict.NO_GROWTH),
-        (0.76, Verdict.NO_GROWTH),
-        (0.75, Verdict.SHRINKAGE),
+        (1.25, Trend.GROWTH),
+        (1.24, Trend.NO_GROWTH),
+        (1.0, Trend.NO_GROWTH),
+        (0.76, Trend.NO_GROWTH),
+        (0.75, Trend.SHRINKAGE),
     ],
 )
-def test_a_solid_nodule_grows_from_a_quarter_of_its_volume_on(share: float, verdict: Verdict) -> None:
+def test_a_solid_nodule_grows_from_a_quarter_of_its_volume_on(share: float, trend: Trend) -> None:
     """BTS 2015. What is told of it beside that: millimetres, cubic ones, the share."""
     found = judged(Sized(volume_mm3=400 * share, long_mm=11.0), Sized(volume_mm3=400), 100)
-    assert (found.verdict, found.why) == (verdict, None)
+    assert (found.trend, found.why) == (trend, None)
     assert found.change is not None
     assert (found.change.mm, found.change.mm3, found.change.share) == pytest.approx((0.5, 400 * (share - 1), share - 1))
-    assert (found.change.doubling_days is None) is (verdict is not Verdict.GROWTH)
+    assert (found.change.doubling_days is None) is (trend is not Trend.GROWTH)
 
 
-@pytest.mark.parametrize(("more_mm", "verdict"), [(2.0, Verdict.GROWTH), (1.9, Verdict.NO_GROWTH), (-2.0, Verdict.SHRINKAGE)])
-def test_a_subsolid_nodule_grows_from_2_mm_on(more_mm: float, verdict: Verdict) -> None:
+@pytest.mark.parametrize(("more_mm", "trend"), [(2.0, Trend.GROWTH), (1.9, Trend.NO_GROWTH), (-2.0, Trend.SHRINKAGE)])
+def test_a_subsolid_nodule_grows_from_2_mm_on(more_mm: float, trend: Trend) -> None:
     """Fleischner Society 2017; a third more of its volume alone is none, and no doubling time is told of a volume that nobody goes by."""
     found = judged(ball(12 + more_mm, Density.GROUND_GLASS), ball(12, Density.GROUND_GLASS), 100)
-    assert found.verdict is verdict
+    assert found.trend is trend
     assert found.change is not None
     assert found.change.doubling_days is None
 
@@ -78,7 +78,7 @@ def test_a_volume_that_became_twice_as_large_doubled_in_the_days_between() -> No
 def test_what_nobody_can_tell_is_undetermined(now: Sized, then: Sized, why: str) -> None:
     """Cut by the images, of another class, or larger by one measure alone."""
     found = judged(now, then, 100)
-    assert found.verdict is Verdict.UNDETERMINED
+    assert found.trend is Trend.UNDETERMINED
     assert why in str(found.why)
     assert found.course is Course.UNKNOWN
 
@@ -95,7 +95,7 @@ def test_what_nobody_can_tell_is_undetermined(now: Sized, then: Sized, why: str)
 def test_lung_rads_has_growth_of_its_own(mm: float, days: int, course: Course) -> None:
     """More than 1.5 mm of mean diameter within 12 months; over a longer time only where it must have been so in one of them."""
     found = judged(ball(mm), ball(10), days)
-    assert (found.verdict, found.course) == (Verdict.GROWTH, course)
+    assert (found.trend, found.course) == (Trend.GROWTH, course)
 
 
 def volume(**about: object) -> Volume:
