@@ -5,7 +5,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,11 +19,11 @@ from training.errors import OtherRun, TrainingNotInstalled, UnfitSetting, Unknow
 if TYPE_CHECKING:
     from training.data.cases import Fold, Split
     from training.planning import Asked
+    from training.pretraining.beginning import Beginning
     from training.progress import Progress
     from training.ranks import Ranks
     from training.recipe import Outcome, Recipe
     from training.space import Settings
-    from training.synopsis import Synopsis
 
 EXPLAIN_S = 240.0
 """Seconds for methods of explanation where nothing else is asked for."""
@@ -60,6 +60,10 @@ def train(
     optional: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     fusion: Literal["early", "late"] | None = None,
     horizon: float | None = None,
+    pretrain: Literal["masked", "contrastive"] | None = None,
+    unlabelled: Path | None = None,
+    pretrain_epochs: int | None = None,
+    begin: Annotated[Path | None, Parameter(name="--from")] = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Train a recipe's model, or go on with a training that was ended; several processes with torchrun.
@@ -149,6 +153,15 @@ def train(
     horizon
         Recipe prognosis: the time, in the table's unit, for which risks are foretold and compared with what was seen (default: the median
         time of the events).
+    pretrain
+        Learn first weights without labels before the training: masked, by drawing what was covered of the training images; contrastive,
+        by knowing two views of one image for the same. They are kept in RUN/pretrained.pt; nobody who chooses or is held out is looked at.
+    unlabelled
+        With --pretrain: a folder of further images, whose labels nobody needs (DICOM series, NIfTI files, pictures).
+    pretrain_epochs
+        With --pretrain: so many epochs of it (default: as many as the training has at most).
+    begin
+        Begin with the weights of a file: the pretrained.pt of another run of this recipe, or its best.pt.
     as_json
         With --list: print the list as JSON; with --methods, and of recipes prognosis and lidc-rating, what was found.
     """
@@ -156,8 +169,10 @@ def train(
     from training import recipes
 
     if listed:
+        from training.synopsis import lines
+
         found = recipes.synopses()
-        print(json.dumps([asdict(each) for each in found], indent=2) if as_json else "\n".join(map(_said, found)))
+        print(json.dumps([asdict(each) for each in found], indent=2) if as_json else "\n".join(map(lines, found)))
         return 0
     if fold is not None and (folds is None or search is not None):
         raise UnfitSetting(f"--fold {fold} is one of the trainings of --folds, and goes with that")
@@ -181,21 +196,26 @@ def train(
         fusion=fusion,
     )
     given = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
+    beginning = _beginning(pretrain, unlabelled, pretrain_epochs, begin, modality, alone=methods is None and search is None)
     if recipes.judged(recipe) is not None:
-        _refuse_others(recipe, asked, {**given, "seed": None, "fold": fold, "search": search, "methods": methods})
+        _refuse_others(
+            recipe, asked, {**given, "seed": None, "fold": fold, "search": search, "methods": methods, "pretrain": pretrain, "from": begin}
+        )
         _judged(recipe, data, run, labels, horizon, folds, seed, as_json)
         return 0
     if horizon is not None:
         raise UnfitSetting(f'--horizon: recipe "{recipe}" foretells nothing of a time; recipe prognosis does')
     with ranks(Device(device), Precision(precision), accumulate) as here:
         if methods is not None:
-            _compared(recipe, data, run, asked, given, here, methods, side, minutes, folds, fold, as_json)
+            from training.methods.asked import compare_methods
+
+            compare_methods(recipe, data, run, asked, given, here, methods, side, minutes, folds, fold, _told, as_json)
         elif search is not None:
             _searched(recipe, data, run, asked, given, here, search, folds)
         elif folds is None:
-            _trained(recipe, data, run, asked, given, here)
+            _trained(recipe, data, run, asked, given, here, beginning=beginning)
         else:
-            _cross_validated(recipe, data, run, asked, given, here, folds, fold)
+            _cross_validated(recipe, data, run, asked, given, here, folds, fold, beginning)
     return 0
 
 
@@ -209,6 +229,7 @@ def _trained(
     fold: "Fold | None" = None,
     watched: "Callable[[Progress], Progress]" = lambda progress: progress,
     alike: "Split | None" = None,
+    beginning: "Beginning | None" = None,
 ) -> tuple["Recipe", "Split", "Outcome"]:
     """Train one network, and say how it ended; the recipe that it was of, and its sides. `watched` is told beside who looks on.
 
@@ -228,10 +249,14 @@ def _trained(
             f"{run} would have other cases than the first trial: {data} is not as it was then, and figures of other patients cannot be "
             "compared. Search anew, with another --out"
         )
-    if not here.first:
-        return wanted, sides, wanted.fit(sides, run, schedule, here, Silent())
-    with shown(run / "tensorboard") as progress:
+    with shown(run / "tensorboard") if here.first else nullcontext(Silent()) as progress:
+        if beginning is not None:
+            from training.pretraining.beginning import begun
+
+            wanted = begun(wanted, sides, run, beginning, schedule.seed, here, progress, _told if here.first else _untold)
         outcome = wanted.fit(sides, run, schedule, here, watched(progress))
+    if not here.first:
+        return wanted, sides, outcome
     Console().print(
         f"{run}: {outcome.epochs} epochs, the best is epoch {outcome.best_epoch + 1}: validation {wanted.watched} {outcome.best:.4f}",
         highlight=False,
@@ -261,6 +286,21 @@ def _judged(
     print(json.dumps(found, indent=2) if as_json else judged.lines(found), end="\n" if as_json else "")
 
 
+def _beginning(
+    pretrain: str | None, unlabelled: Path | None, epochs: int | None, begin: Path | None, modality: str | None, *, alone: bool
+) -> "Beginning | None":
+    """What the first weights are to be; None where they are drawn."""
+    if pretrain is None and unlabelled is None and epochs is None and begin is None:
+        return None
+    from training.pretraining.beginning import Beginning
+    from training.pretraining.pretexts import By
+
+    if not alone:
+        raise UnfitSetting("--pretrain and --from go with one training or with --folds, not with --search or --methods")
+    by = None if pretrain is None else By(pretrain)
+    return Beginning(by=by, unlabelled=unlabelled, epochs=epochs, file=begin, modality=modality).checked()
+
+
 def _refuse_others(name: str, asked: "Asked", given: Mapping[str, Any]) -> None:
     """Refuse what a recipe without images or networks has no use for."""
     said = [key for key, value in given.items() if value is not None]
@@ -268,45 +308,6 @@ def _refuse_others(name: str, asked: "Asked", given: Mapping[str, Any]) -> None:
     if said:
         named = " or ".join("--" + one.replace("_", "-") for one in said)
         raise UnfitSetting(f'recipe "{name}" trains no network, and takes no {named}')
-
-
-def _compared(
-    name: str,
-    data: Path | None,
-    run: Path,
-    asked: "Asked",
-    given: Mapping[str, Any],
-    here: "Ranks",
-    methods: tuple[str, ...],
-    side: int,
-    minutes: float,
-    folds: int | None,
-    only: int | None,
-    as_json: bool,
-) -> None:
-    """Run methods on a recipe's data, and say how they compare."""
-    from training import recipes
-    from training.evaluation.methods import lines
-    from training.folds import folds as folds_of
-    from training.methods.compared import MethodsAsked, Place, compared
-    from training.methods.learning import Pace
-    from training.progress import steps
-
-    if here.size > 1 or given["learning_rate"] is not None:
-        other = "several processes" if here.size > 1 else "--learning-rate"
-        raise UnfitSetting(f"--methods and {other} do not go together: each network has a rate of its own, and one process runs them all")
-    seed = given["seed"] or 0
-    settings = {"epochs": given["epochs"], "batch": given["batch"], "minutes": minutes, "seed": seed}
-    pace = Pace(**{key: value for key, value in settings.items() if value is not None})
-
-    def place(folder: Path, fold: "Fold | None") -> Place:
-        wanted = recipes.begun(name, data, folder, seed, asked, _told, fold)
-        return wanted, wanted.sides(data, wanted.schedule.seed if given["seed"] is None else seed), folder
-
-    places = [place(run, None)] if folds is None else [place(folder, fold) for fold, folder in folds_of(folds, run, only)]
-    with steps("comparing") as step:
-        found = compared(places, MethodsAsked(names=methods, side=side, pace=pace), here.compute, places[0][2] if only else run, step)
-    print(json.dumps(found, indent=2) if as_json else lines(found), end="\n" if as_json else "")
 
 
 def _searched(
@@ -372,7 +373,15 @@ def _cases(sides: "Split") -> str:
 
 
 def _cross_validated(
-    name: str, data: Path | None, run: Path, asked: "Asked", given: Mapping[str, Any], here: "Ranks", count: int, only: int | None
+    name: str,
+    data: Path | None,
+    run: Path,
+    asked: "Asked",
+    given: Mapping[str, Any],
+    here: "Ranks",
+    count: int,
+    only: int | None,
+    beginning: "Beginning | None",
 ) -> None:
     """Train and evaluate every fold, and say what they say together, or `only` one of them; what was done before is not done again."""
     from training.evaluation.record import read
@@ -381,7 +390,7 @@ def _cross_validated(
 
     evaluations = []
     for fold, folder in folds(count, run, only):
-        wanted, sides, _ = _trained(name, data, folder, asked, given, here, fold)
+        wanted, sides, _ = _trained(name, data, folder, asked, given, here, fold, beginning=beginning)
         if not here.first:
             continue
         if not is_evaluated(folder):
@@ -468,17 +477,6 @@ def export(recipe: str, *, repository: Path, out: Path | None = None) -> int:
     model = exported(recipes.load(recipe, run), run, repository)
     Console().print(f"{repository / model.name}: version {model.version} is served", highlight=False, soft_wrap=True)
     return 0
-
-
-def _said(one: "Synopsis") -> str:
-    """A recipe in a few lines, for people."""
-    becomes = f"application {one.application}, grade {one.grade}" if one.application else f"an application of your own, grade {one.grade}"
-    if not one.objects:
-        becomes = "figures and a card; nothing is served"
-    weights = "hilum brings some" if one.weights else "none come with hilum"
-    lines = {"for": one.title, "data": one.run.wants, "time": one.run.time, "figure": one.run.figure}
-    lines |= {"becomes": becomes, "sends": "; ".join(one.objects) or "nothing", "weights": weights}
-    return f"{one.recipe}: {one.task}\n" + "".join(f"  {name:<9}{value}\n" for name, value in lines.items())
 
 
 def _told(line: str) -> None:

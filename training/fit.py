@@ -63,7 +63,8 @@ def identity(recipe: Recipe, sides: Split, schedule: Schedule, ranks: Ranks) -> 
     settings = ", ".join(f"{name} {value:g}" for name, value in asdict(schedule).items())
     averaged = f", averaged {recipe.averaged:g}" if recipe.averaged else ""
     precision = "" if ranks.compute.precision is Precision.FLOAT32 else f", {ranks.compute.precision}"
-    return f"{recipe.name}: {settings}{averaged}{precision}; {_told(sides)}; {ranks.size} processes"
+    begins = f", {recipe.begins}" if recipe.begins else ""
+    return f"{recipe.name}: {settings}{averaged}{precision}{begins}; {_told(sides)}; {ranks.size} processes"
 
 
 def seed_of(run: Path) -> int | None:

@@ -153,6 +153,8 @@ class Recipe(ABC):
         How many of one place the network sees together: the channels of its input.
     full_run
         What is said of it where recipes are listed.
+    begins
+        What the first weights are, where they are not drawn; part of what a run is.
     space
         What a search may vary of it; None where a run trains several networks, which tell their epochs one after the other.
     """
@@ -178,6 +180,7 @@ class Recipe(ABC):
     draws: int = 1
     cut_by: int = 0
     images: int = 1
+    begins: str = ""
     space: Space | None = OF_ANY_RECIPE
     beside: Beside = nothing_beside
 

@@ -98,3 +98,14 @@ def objects(outputs: Iterable[type[Output]]) -> tuple[str, ...]:
     """The objects in which outputs of these kinds are sent, each once, in the order of `OBJECTS`."""
     there = frozenset(outputs)
     return tuple(dict.fromkeys(title for output, titles in OBJECTS.items() if output in there for title in titles))
+
+
+def lines(one: Synopsis) -> str:
+    """A recipe in a few lines, for people."""
+    becomes = f"application {one.application}, grade {one.grade}" if one.application else f"an application of your own, grade {one.grade}"
+    if not one.objects:
+        becomes = "figures and a card; nothing is served"
+    weights = "hilum brings some" if one.weights else "none come with hilum"
+    told = {"for": one.title, "data": one.run.wants, "time": one.run.time, "figure": one.run.figure}
+    told |= {"becomes": becomes, "sends": "; ".join(one.objects) or "nothing", "weights": weights}
+    return f"{one.recipe}: {one.task}\n" + "".join(f"  {name:<9}{value}\n" for name, value in told.items())

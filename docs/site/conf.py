@@ -62,6 +62,7 @@ _PARTS = {
         "docs/howto/train-a-classifier",
         "docs/howto/train-a-regression",
         "docs/howto/train-on-several-series",
+        "docs/howto/few-labels",
         "docs/howto/prognosis",
         "docs/howto/train-a-detector",
         "docs/howto/chest-xray",

@@ -32,6 +32,7 @@ READ_BY = {
     "describe-a-model.md": "tests/peers/test_described_model.py::test_an_onnx_file_becomes_results_in_the_pacs",
     "encrypt-at-rest.md": "tests/peers/test_howtos.py::test_a_store_is_encrypted",
     "erase-a-patient.md": _EXECUTED,
+    "few-labels.md": "tests/training/test_pretraining.py::test_the_page_is_followed",
     "head-bleed.md": "tests/peers/test_head_bleed.py::test_urgent_before_routine",
     "held-instances.md": _EXECUTED,
     "hospital-login.md": "tests/peers/test_ldap_login.py::test_the_block_of_the_page_lets_people_in",

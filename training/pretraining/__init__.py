@@ -1,0 +1,1 @@
+"""Pre-training: first weights of a recipe's network that are learned from images without labels."""

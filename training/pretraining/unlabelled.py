@@ -1,0 +1,101 @@
+"""Series and single images of a folder, nested in any way, whose labels nobody looks at: what a network is pre-trained on.
+
+DICOM series, NIfTI files and pictures are read, each by the code that reads them beside labels; whatever cannot be assembled is left
+out, and said.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference.applications.accept import check
+from inference.errors import HilumError
+from inference.imaging.subject import Images
+from inference.imaging.volume import Volume
+from training.data.cases import Case, Labelled, LabelledSubject
+from training.data.dicom import LabelledSeries, read_studies
+from training.data.pictures import ENDINGS, read_picture
+from training.errors import UnfitData, UnfitSetting
+from training.recipe import Recipe
+from training.tabled.files import is_nifti, volume_in
+from training.tabled.studies import SINGLE, of_dicom
+from training.tasks.answers import Answerer
+from training.tasks.regression import Estimator
+from training.tasks.segmentation import Segmenter
+
+_TOLD = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlabelled:
+    """Cases as the recipe's `example` takes them, without truth; `left_out` says of what is not among them why."""
+
+    cases: tuple[Case, ...]
+    left_out: tuple[str, ...]
+
+
+def unlabelled(folder: Path, recipe: Recipe, modality: str | None, apart: Collection[str]) -> Unlabelled:
+    """All of a folder that the recipe can prepare; patients in `apart`, who choose or are held out, are left out.
+
+    Raises
+    ------
+    UnfitSetting
+        The recipe takes several roles, or is of a task whose network is of another kind.
+    UnfitData
+        Nothing of the folder can be learned from.
+    """
+    if not isinstance(recipe, Segmenter | Answerer | Estimator) or recipe.images > 1:
+        raise UnfitSetting(
+            f'--unlabelled: recipe "{recipe.name}" is of {recipe.task}, or looks at several images of a case; '
+            "series without labels are read for recipes of one image of segmentation, classification and regression"
+        )
+    asked = modality or recipe.application.accepts.modality[0]
+    cases, left_out = list[Case](), list[str]()
+    for name, patient, subject in _subjects(folder, asked, left_out):
+        if patient in apart:
+            left_out.append(f"{name}: its patient is one of those who choose, or are held out")
+            continue
+        case = Case(patient=patient, name=f"unlabelled {name}", load=partial(_without_truth, recipe, subject))
+        try:
+            read = case.load()
+            # what serving would refuse teaches nothing of what it takes: a localizer, another modality
+            check(recipe.application, read.subject)
+            recipe.example(read)
+        except HilumError as unfit:
+            left_out.append(f"{name}: {unfit} [{unfit.code}]")
+            continue
+        cases.append(case)
+    if not cases:
+        raise UnfitData(f"--unlabelled {folder}: nothing in it can be learned from" + "".join(f"; {one}" for one in left_out[:_TOLD]))
+    return Unlabelled(cases=tuple(cases), left_out=tuple(left_out))
+
+
+def _subjects(folder: Path, modality: str, left_out: list[str]) -> list[tuple[str, str, Callable[[], Any]]]:
+    """Of each series and file its name, its patient ("" where it does not say) and what reads it."""
+    found, _ = read_studies(folder)
+    series: list[LabelledSeries] = sorted([*found.series, *found.unlabelled], key=lambda one: one.uid)
+    there: list[tuple[str, str, Callable[[], Any]]] = []
+    for one in series:
+        # of single images each is one
+        for files in [(file,) for file in one.files] if one.modality in SINGLE else [one.files]:
+            name = str(files[0].relative_to(folder)) if len(files) == 1 else one.uid
+            there.append((name, one.patient, partial(of_dicom, name, files, one.modality, None)))
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        name = str(path.relative_to(folder))
+        if is_nifti(path):
+            there.append((name, path.name.split(".nii")[0], partial(volume_in, path, modality)))
+        elif path.suffix.lower() in ENDINGS:
+            there.append((name, path.stem, partial(read_picture, path, modality)))
+    return there
+
+
+def _without_truth(recipe: Recipe, subject: Callable[[], Volume | Images]) -> Any:
+    """What the recipe's `example` is given; its labels say nothing."""
+    read = subject()
+    if isinstance(recipe, Segmenter) and isinstance(read, Volume):
+        return Labelled(volume=read, labels=np.zeros(read.voxels.shape, dtype=np.uint8))
+    return LabelledSubject(subject=read, labels=(0.0,) * recipe.channels)
