@@ -206,7 +206,7 @@ def test_a_worker_is_killed_fifty_times_at_random_moments(tmp_path: Path, reposi
     draw = random.Random(7)
     with Node(settings, tmp_path) as node, closing(Journal.open(f"sqlite:{tmp_path / 'hilum.db'}")) as journal:
         expected = _send(node, tmp_path / "in0", STUDIES)
-        wait_until(lambda: _at_work(journal), 60, "a worker holds a study", every_s=0.02)
+        wait_until(lambda: _at_work(journal), 60, "a worker holds a study", every_s=0.1)
         claimed_s = time.monotonic()
         _some_done(node, 1)
         longest_s = min(2 * (time.monotonic() - claimed_s), _LONGEST_S)
@@ -214,7 +214,7 @@ def test_a_worker_is_killed_fifty_times_at_random_moments(tmp_path: Path, reposi
         while len(killed) < KILLS:
             if len(journal.jobs.find(states=(JobState.QUEUED, JobState.INFERRED))) < 5:
                 expected |= _send(node, tmp_path / f"in{len(expected)}", STUDIES, first=len(expected))
-            wait_until(lambda: _at_work(journal) - killed, 60, "a worker that lives holds a study", every_s=0.02)
+            wait_until(lambda: _at_work(journal) - killed, 60, "a worker that lives holds a study", every_s=0.1)
             pid = draw.choice(sorted(_at_work(journal) - killed) or [0])
             time.sleep(draw.uniform(0, longest_s))  # the random moment: while it imports, assembles, infers, encodes, or with a later study
             if pid:
