@@ -62,9 +62,17 @@ class _Said(NamedTuple):
 
 def _said(view: SeriesView) -> list[_Said]:
     """Of the images, localizers left out, each once."""
-    keywords = "ImageType", "SeriesDescription", "RescaleType", "DerivationCodeSequence"
-    images = without_localizers(view.members) or (view.header,)
-    return sorted({_Said(*(tuple(texts_of(one, keyword)) for keyword in keywords), first_number(one, _ENERGY) or 0.0) for one in images})
+    said = {
+        _Said(
+            kinds=tuple(texts_of(one, "ImageType")),
+            words=tuple(texts_of(one, "SeriesDescription")),
+            units=tuple(texts_of(one, "RescaleType")),
+            codes=tuple(texts_of(one, "DerivationCodeSequence")),
+            energy=first_number(one, _ENERGY) or 0.0,
+        )
+        for one in without_localizers(view.members) or (view.header,)
+    }
+    return sorted(said)
 
 
 def unlike(accepts: Accepts, view: SeriesView, layout: Layout) -> list[str]:

@@ -1,6 +1,8 @@
 """Two chest CTs of one patient go in by storescu, six months apart; their growth stands in an archive, in a report that is valid."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -19,6 +21,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(900)]
 
 _PATIENCE_S = 400
 _QUALITY = codes.QUALITATIVE_DIFFERENCE
+
+
+def _are(states: list[str], jobs: list[dict[str, Any]]) -> bool:
+    return sorted(job["state"] for job in jobs) == states
 
 
 def _written(folder: Path, *, now: bool) -> list[Path]:
@@ -72,7 +78,7 @@ def test_growth_since_the_last_visit_stands_in_the_archive(tmp_path: Path) -> No
         for files, ended in ((current, ["done"]), (prior, ["done", "done", "superseded"])):
             said = dcmtk.storescu(node.port, *files, calling="SCANNER")
             assert said.code == 0, said
-            node.wait_for_jobs(lambda jobs, ended=ended: sorted(job["state"] for job in jobs) == ended, _PATIENCE_S, "all is delivered")
+            node.wait_for_jobs(partial(_are, ended), _PATIENCE_S, "all is delivered")
         study = archive.study(str(dcmread(current[0], stop_before_pixels=True).StudyInstanceUID))
         back = {
             modality: [path for one in study.of(modality) for path in archive.download(one, tmp_path / "back")]

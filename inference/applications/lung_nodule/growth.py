@@ -71,8 +71,8 @@ class SizeChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The trend of one nodule that was matched, why it is undetermined, the change where the two measurements may be compared, and its course
-    as Lung-RADS has it."""
+    """The trend of one nodule that was matched, why it is undetermined, the change where the two measurements may be compared, and its
+    course as Lung-RADS has it."""
 
     trend: Trend
     why: Translatable | None = None

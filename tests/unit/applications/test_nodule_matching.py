@@ -18,7 +18,7 @@ def test_each_is_matched_with_the_nearest_that_is_left() -> None:
     """Three that all moved by 5 mm, in another order; one that is new, and one that is gone."""
     found = match(spots(0, 100, 200, 300), spots(205, 5, 105, 400))
     assert pairs(found) == {0: 1, 1: 2, 2: 0}
-    assert (found.new, found.gone) == ({3}, {3})
+    assert (found.new, found.gone) == (frozenset({3}), frozenset({3}))
     assert (found.merged, found.split, found.unclear) == ({}, {}, (frozenset(), frozenset()))
 
 
@@ -37,14 +37,14 @@ def test_what_lies_far_away_is_not_surely_the_same(away: float, sure: bool, new:
     found = match(spots(0), spots(away))
     assert (pairs(found) == {0: 0}) is sure
     assert (found.new == {0} and found.gone == {0}) is new
-    assert (found.unclear == ({0}, {0})) is (not sure and not new)
+    assert (found.unclear == (frozenset({0}), frozenset({0}))) is (not sure and not new)
 
 
 def test_of_two_that_lie_alike_none_is_taken() -> None:
     """One of today between two of then that lie 7 mm to either side: unclear, all three; nothing is called new or gone."""
     found = match(spots(0), spots(-7, 7.5))
     assert (pairs(found), found.new, found.gone) == ({}, frozenset(), frozenset())
-    assert found.unclear == ({0}, {0, 1})
+    assert found.unclear == (frozenset({0}), frozenset({0, 1}))
 
 
 def test_several_that_became_one_and_one_that_became_several_are_told() -> None:
