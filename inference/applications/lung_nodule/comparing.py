@@ -69,7 +69,7 @@ def compare(current: Volume, prior: Volume, detected: Detected, most: int, infer
     if days is not None and days < 0:
         return _not_compared(say("it is later than these images"))
     if find_spec("SimpleITK") is None:
-        return _not_compared(say("hilum's extra `register` is not installed"))
+        return _not_compared(say("what lays one CT on another is not installed in this node"))
     # SimpleITK takes a tenth of a second to import, and most CTs come without a prior
     from inference.imaging.registration.rigid import align
 

@@ -261,7 +261,7 @@ REMARKS: Mapping[str, str] = {
     "CT at 3-6 months, then by the most suspicious nodule": "3～6个月后复查CT，之后依最可疑的结节处理",
     "Growth is undetermined, nothing was compared with the prior: {why}.": "生长情况不能确定，未与既往图像比较：{why}。",
     "it is later than these images": "其时间晚于本次图像",
-    "hilum's extra `register` is not installed": "未安装hilum的register组件",
+    "what lays one CT on another is not installed in this node": "本节点未安装图像配准组件",
     "{why} [{code}]": "{why} [{code}]",
     "Compared with the prior CT, of which nobody knows how much earlier it is.": "已与既往CT比较，两次检查的间隔不明。",
     "Compared with the prior CT of {date}, {days} days before.": "已与{date}的既往CT比较，间隔{days}天。",

@@ -16,6 +16,8 @@ from inference.applications.lung_nodule.application import DENSITY, RATING, SOLI
 from inference.applications.lung_nodule.preparing import SPACING_MM, NoLungs
 from inference.findings import Box, Findings
 from inference.imaging.assemble import assemble
+from inference.imaging.subject import VolumeSet
+from inference.imaging.volume import Volume
 from inference.imaging.write_series import write_series
 from node.domain.shortage import Lack, Shortage
 from node.flow.infer import as_incomplete
@@ -30,11 +32,16 @@ APPLICATION = load("lung-nodule")
 SOLID, PART_SOLID, GLASS = "RID50151", "RID50152", "RID50153"
 
 
+def alone(volume: Volume) -> VolumeSet:
+    """A CT without a prior."""
+    return VolumeSet(volumes={"current": volume})
+
+
 @cache
 def found(balls: tuple[Ball, ...] = BALLS, patient_years: int | None = 60) -> Findings:
     """What it says, as it may leave."""
     volume = chest(balls, patient_years)
-    assert check(APPLICATION, volume) == ()
+    assert check(APPLICATION, alone(volume)) == ()
     findings = APPLICATION.analyse(volume, ByHeart())
     check_outputs(APPLICATION, findings, volume)
     return findings
@@ -213,12 +220,12 @@ def test_slices_that_are_too_thick_for_the_guideline_are_spoken_of() -> None:
                 assert any(remark.startswith("Slices are 2.5 mm apart") for remark in remarks)
         else:
             with pytest.raises(NotAccepted, match=r"3\.75 mm apart"):
-                check(APPLICATION, volume)
+                check(APPLICATION, alone(volume))
     blurred = replace(thin, thickness_mm=2.5)
-    check(APPLICATION, blurred)
+    check(APPLICATION, alone(blurred))
     assert any("Slices are 2.5 mm thick" in remark for remark in APPLICATION.analyse(blurred, ByHeart()).remarks)
     with pytest.raises(NotAccepted, match=r"slices are 3 mm thick, at most 2\.5 mm"):
-        check(APPLICATION, replace(thin, thickness_mm=3.0))
+        check(APPLICATION, alone(replace(thin, thickness_mm=3.0)))
     assert not any("apart" in remark for remark in found().remarks)
 
 
