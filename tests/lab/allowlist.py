@@ -80,6 +80,12 @@ FALSE_ALARMS = (
     ),
     FalseAlarm(
         validator="pixelmed",
+        short="qualitative difference",
+        says=re.compile(r'\(125007,DCM,"Measurement Group"\)/CODE \(111049,DCM,"Qualitative Difference"\): Content Item not in template'),
+        why="What became of a finding since the prior is a qualitative evaluation too (TID 1501 row 11), of any concept.",
+    ),
+    FalseAlarm(
+        validator="pixelmed",
         short="range of uncertainty",
         says=re.compile(
             r"\[Row (9|10)\] NUM \*: .*range of (upper|lower) measurement uncertainty.*expected INFERRED FROM - found HAS PROPERTIES"

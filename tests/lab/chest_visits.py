@@ -69,7 +69,7 @@ def visit(nodules: Sequence[Grown], *, now: bool, start_mm: float = 0.0, slices:
     affine = np.array([[0, 0, STEP_MM, x], [0, STEP_MM, 0, y], [STEP_MM, 0, 0, z + start_mm], [0, 0, 0, 1]], dtype=np.float64)
     image = _imaged(nodules, affine, now)[slices]
     affine[:3, 3] += affine[:3, 0] * (slices.start or 0)
-    series = "1.9" if now else "1.8"
+    series = "1.2.826.0.1.19" if now else "1.2.826.0.1.18"
     return Volume(
         voxels=image,
         affine=affine,

@@ -8,6 +8,7 @@ import pytest
 from pydicom import dcmread
 
 from inference import codes
+from inference.applications.lung_nodule.application import DOUBLING
 from inference.imaging.write_series import write_series
 from tests.lab import dcmtk, validators
 from tests.lab.chest import stored
@@ -91,7 +92,7 @@ def test_growth_since_the_last_visit_stands_in_the_archive(tmp_path: Path) -> No
     told = sorted(str(value(group, _QUALITY)) for group in numbered)
     grew, stayed = codes.INCREASE_IN_SIZE.value, codes.NO_SIGNIFICANT_CHANGES.value
     assert told == sorted([grew, grew, stayed, stayed, "NOT-ON-PRIOR"])
-    doubled = sorted(number(group, "DOUBLING-TIME")[0] for group in numbered if value(group, _QUALITY) == grew)
+    doubled = sorted(number(group, DOUBLING)[0] for group in numbered if value(group, _QUALITY) == grew)
     # by hand: twice as large in as many days, a third more in ln 2 / ln 1.3 times as many
     assert doubled == pytest.approx([DAYS, DAYS * 2.64], rel=0.3)
     assert any(f"of {THEN.isoformat()}, {DAYS} days before" in remark for remark in comments(report))
