@@ -16,7 +16,7 @@ from tests.lab.chest_visits import DAYS, NODULES, NOW, THEN, visit
 from tests.lab.loopback import free_port
 from tests.lab.node import QUIET, Node, configuration
 from tests.lab.orthanc import Orthanc
-from tests.results.reports import comments, groups, listed, number, value
+from tests.results.reports import comments, groups, listed, number, value, walk
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.timeout(900)]
 
@@ -36,6 +36,7 @@ def _written(folder: Path, *, now: bool) -> list[Path]:
         "SeriesNumber": 3,
         "StudyDate": day,
         "StudyTime": "101500",
+        "SeriesDate": day,
         "AcquisitionDate": day,
         "ConvolutionKernel": "B31f",
         "FrameOfReferenceUID": one.frame_of_reference_uid,
@@ -105,5 +106,6 @@ def test_growth_since_the_last_visit_stands_in_the_archive(tmp_path: Path) -> No
     assert evidence >= {str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID) for files in (current, prior)}
     assert [fault for one in compared for fault in validators.faults_of(one, report=True)] == []
     assert [validators.dciodvfy(one) for one in back["REG"]] == [[]]
-    chinese = [one for one in map(dcmread, (tmp_path / "teaching").rglob("*.dcm")) if one.Modality == "SR" and "既往CT" in str(one)]
-    assert chinese
+    read = [dcmread(one) for one in (tmp_path / "teaching").rglob("*.dcm")]
+    sentences = {str(item.TextValue) for one in read if one.Modality == "SR" for item in walk(one) if item.ValueType == "TEXT"}
+    assert f"注：已与{THEN.isoformat()}的既往CT比较，间隔{DAYS}天。" in sentences
