@@ -249,7 +249,8 @@ def pair_figure(current: Volume, prior: Volume, findings: Findings, names: Seque
     pictures = Pictures(volume=current, findings=findings)
     chosen = key_slices(current, findings.segments, _ROWS, by_certainty(findings.locations))
     crop = pictures.crop(chosen)
-    window = window_of(prior, ())
+    # HU are the same on both visits, grey values of others are each scanner's own
+    window = pictures.window if current.modality == prior.modality == "CT" else window_of(prior, ())
     laid = say("prior, aligned") if findings.deformation is None else say("prior, bent")
     tiles: list[Tile] = []
     for z in chosen:
