@@ -49,7 +49,7 @@ def _spectral(view: SeriesView) -> list[Spectral]:
     return [spectral_by(one.kinds, "\\".join(one.words), " ".join(one.units), stated_energy((one.energy,))) for one in _said(view)]
 
 
-class _Said(NamedTuple):
+class _SaidOfValues(NamedTuple):
     """ImageType, SeriesDescription, RescaleType and codes of derivation of an image, and the energy that it is computed for, in keV; 0 of
     one that states none."""
 
@@ -60,10 +60,10 @@ class _Said(NamedTuple):
     energy: float
 
 
-def _said(view: SeriesView) -> list[_Said]:
+def _said(view: SeriesView) -> list[_SaidOfValues]:
     """Of the images, localizers left out, each once."""
     said = {
-        _Said(
+        _SaidOfValues(
             kinds=tuple(texts_of(one, "ImageType")),
             words=tuple(texts_of(one, "SeriesDescription")),
             units=tuple(texts_of(one, "RescaleType")),
