@@ -20,6 +20,7 @@ from inference.applications.port import ModelRef
 from inference.applications.serving import as_served
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.imaging.assemble import assemble
+from inference.imaging.subject import VolumeSet
 from inference.imaging.write_series import write_series
 from training.blobs import LEAST, RADII_MM, RANKS, BlobSetting, blobs
 from training.cli import train
@@ -221,7 +222,7 @@ def test_what_is_served_is_what_was_evaluated(run: Path, sides: Split, told: dic
         for case in sides.test:
             volume = thorax(case).volume
             served = assemble(write_series(volume.voxels, volume.affine, tmp_path / case.name, modality="CT"))
-            check(application, served)
+            check(application, VolumeSet(volumes={"current": served}))
             findings = application.analyse(served, EngineInfer(engine))
             check_outputs(application, findings, served)
             assert len(findings.locations) == len(expected[case.name])
