@@ -13,7 +13,7 @@ from inference import codes
 from inference.applications.declared import check_outputs
 from inference.applications.look_alikes import look_alikes
 from inference.applications.port import Application, Infer
-from inference.findings import Box, DerivedImage, Evaluation, Findings, Line, Location, Measurement, Point, PointInSpace, Shape
+from inference.findings import Box, DerivedImage, Evaluation, Findings, Line, Location, Measurement, Point, PointInSpace, Shape, Uncertainty
 from inference.imaging.measures.measuring import measured
 from inference.imaging.regrid import RegriddedVolume, straightened
 from inference.imaging.roles import on_one_grid
@@ -52,6 +52,16 @@ def analyse(application: Application, subject: Subject, infer: Infer, headers: S
         check_outputs(application, said, subject)
     alike = look_alikes(said, subject.modality)
     return replace(said, remarks=(*said.remarks, *alike)) if alike else said
+
+
+def uncertainties_of(application: Application, subject: Subject, infer: Infer) -> tuple[Uncertainty, ...]:
+    """How unsure the application's network is of each voxel: asked of what `analyse` gave it, on the subject's own grid; () where it tells
+    none. They are not checked against the manifest."""
+    if application.unsure is None:
+        return ()
+    given, straight = (subject, None) if application.as_acquired else _straight(subject)
+    found = application.unsure(given, infer)
+    return found if straight is None else tuple(replace(one, values=straight.back(one.values)) for one in found)
 
 
 def _straight(subject: Subject) -> tuple[Subject, RegriddedVolume | None]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inference.applications.acceptance import EnteredDigests, digest_of, untestable, why_not_accepted
 from inference.applications.admitting import admitted, of_the_reference
-from inference.applications.analysing import analyse
+from inference.applications.analysing import analyse, uncertainties_of
 from inference.applications.declared import check_outputs
 from inference.applications.port import Application, Infer, JobFiles
 from inference.codes import ABSENT, DIFFERENCE_IN_SIZE, MILLIMETRE, QUALITATIVE_DIFFERENCE, RECOMMENDED_FOLLOW_UP, UNDETERMINED
@@ -315,12 +315,11 @@ def _explained_by(application: Application, assembled: Assembled, infer: Infer, 
 
 def _doubted_by(application: Application, assembled: Assembled, infer: Infer, said: Findings) -> Findings:
     """The findings with how unsure the network is of each voxel; without it where that fails."""
-    unsure = application.unsure
-    return (
-        said
-        if unsure is None
-        else _or_without(application, assembled, said, lambda: replace(said, uncertainties=unsure(assembled.subject, infer)))
-    )
+
+    def doubted() -> Findings:
+        return replace(said, uncertainties=uncertainties_of(application, assembled.subject, infer))
+
+    return said if application.unsure is None else _or_without(application, assembled, said, doubted)
 
 
 def _or_without(application: Application, assembled: Assembled, said: Findings, more: Callable[[], Findings]) -> Findings:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from inference import codes
-from inference.applications.analysing import analyse
+from inference.applications.analysing import analyse, uncertainties_of
 from inference.applications.errors import InvalidOutput
 from inference.applications.port import (
     Accepts,
@@ -21,6 +21,7 @@ from inference.applications.port import (
     SaliencyOutput,
     SegmentOutput,
     Takes,
+    UncertaintyOutput,
 )
 from inference.findings import (
     Box,
@@ -35,6 +36,7 @@ from inference.findings import (
     Saliency,
     Segment,
     Shape,
+    Uncertainty,
 )
 from inference.imaging.assemble import assemble
 from inference.imaging.subject import VolumeSet, pair_of
@@ -134,6 +136,39 @@ def test_everything_that_is_said_comes_back_onto_the_slices(tmp_path: Path) -> N
     np.testing.assert_array_equal(said.derived[0].affine, given.affine)
     assert said.remarks[0].startswith("The gantry was tilted by 20.0 degrees")
     assert said.remarks[1:] == ("Said by the application.",)
+
+
+def test_how_unsure_a_network_is_is_asked_of_the_straight_grid_too(tmp_path: Path) -> None:
+    """It sees what its answer saw, and the values are those of the slices' own pixels."""
+    volume = assemble(tilted.ball(tmp_path, 20))
+    seen: list[Volume] = []
+
+    def unsure(given: Volume, infer: Infer) -> tuple[Uncertainty, ...]:
+        seen.append(given)
+        return (Uncertainty(label="Entropy", values=(given.voxels > 0).astype(np.float32), quantity=codes.NORMALISED_ENTROPY),)
+
+    asked = replace(application(balls), outputs=(*application(balls).outputs, UncertaintyOutput(label="Entropy")), unsure=unsure)
+    (found,) = uncertainties_of(asked, volume, NoModel())
+    (given,) = seen
+    assert abs(given.affine[:3, 0] @ given.affine[:3, 1]) < 1e-9
+    np.testing.assert_array_equal(found.values, volume.voxels > 0)
+    assert uncertainties_of(application(balls), volume, NoModel()) == ()
+
+
+def test_of_several_series_it_is_asked_on_one_grid(tmp_path: Path) -> None:
+    """One of coarser slices: on the reference's grid, as the answer had it; else channels of other places would lie on each other."""
+    first = assemble(tilted.ball(tmp_path / "a", 0))
+    coarse = replace(first, voxels=first.voxels[:, ::2, ::2], affine=first.affine * [[1, 2, 2, 1]], series_instance_uid="1.2.9")
+
+    def unsure(given: VolumeSet, infer: Infer) -> tuple[Uncertainty, ...]:
+        values = np.stack([each.voxels > 0 for each in given.volumes.values()]).mean(axis=0, dtype=np.float32)
+        return (Uncertainty(label="Entropy", values=values, quantity=codes.NORMALISED_ENTROPY),)
+
+    asked = replace(application(balls, Takes.VOLUMES), outputs=(UncertaintyOutput(label="Entropy"),), unsure=unsure)
+    subject = VolumeSet(volumes={"T1": first, "FLAIR": coarse}, motions={"FLAIR": np.eye(4)})
+    (found,) = uncertainties_of(asked, subject, NoModel())
+    assert found.values.shape == first.voxels.shape
+    assert (found.values[first.voxels > 0] >= 0.5).all()
 
 
 def test_volumes_of_slices_in_blocks_are_those_of_the_mask_that_is_delivered(tmp_path: Path) -> None:
