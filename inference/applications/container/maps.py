@@ -1,16 +1,18 @@
 """Maps of what a container wrote: Parametric Maps on the grid of the images, as values in the unit that was declared (PS3.3 A.75).
 
-Stored values become real-world values by the one linear mapping that every map of this kind bears (PS3.3 C.7.6.16.2.11).
+Stored values become real-world values by the one linear mapping of their frame, which has a range: what lies beyond has no meaning, and
+what is padding has none (PS3.3 C.7.6.16.2.11, C.7.5.1.1.2).
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from inference.applications.container.described import ContainerManifest, ContainerMap
-from inference.applications.container.frames import coded, demand_same_frames, group_of, slice_of
+from inference.applications.container.frames import coded, demand_same_frames, slice_of
 from inference.applications.container.output import ContainerOutput, refuse
 from inference.errors import quoted
 from inference.findings import Saliency
@@ -18,6 +20,7 @@ from inference.imaging.header import PARSE_ERRORS
 from inference.imaging.volume import Volume
 
 _PIXELS = {"FloatPixelData": "<f4", "DoubleFloatPixelData": "<f8"}
+_PADDING = {"FloatPixelData": "FloatPixelPadding", "DoubleFloatPixelData": "DoubleFloatPixelPadding", "PixelData": "PixelPadding"}
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -83,22 +86,34 @@ def _values(manifest: ContainerManifest, volume: Volume, dataset: Dataset, shown
         z = slice_of(manifest, volume, groups, shared, shown)
         if not np.isnan(values[z, 0, 0]):
             refuse(manifest, f"{shown} has two frames for one image")
-        values[z] = _real(manifest, frame, group_of(groups, shared, "RealWorldValueMappingSequence"), shown)
+        values[z] = _real(manifest, frame, _mapping(manifest, groups, shared, shown), shown)
     return values
 
 
-def _stored(manifest: ContainerManifest, dataset: Dataset, frames: int, shown: str) -> NDArray[np.generic]:
+def _mapping(manifest: ContainerManifest, groups: Dataset, shared: Dataset, shown: str) -> Dataset:
+    """The mapping of a frame: its own, else that of all frames. Of several, for several ranges of stored values, none is read."""
+    found = mappings if (mappings := groups.get("RealWorldValueMappingSequence")) is not None else shared.RealWorldValueMappingSequence
+    if len(found) != 1:
+        refuse(manifest, f"{shown} maps the values of a frame by {len(found)} mappings, each of a range; one is read")
+    only: Dataset = found[0]
+    return only
+
+
+def _stored(manifest: ContainerManifest, dataset: Dataset, frames: int, shown: str) -> NDArray[Any]:
     """Stored values (frame, row, column)."""
-    for keyword, kind in _PIXELS.items():
-        if keyword in dataset:
-            return np.frombuffer(dataset[keyword].value, kind).reshape(frames, dataset.Rows, dataset.Columns)
-    if "PixelData" not in dataset:
+    where = next((each for each in _PADDING if each in dataset), None)
+    if where is None:
         refuse(manifest, f"{shown} has no pixels")
-    stored: NDArray[np.generic] = dataset.pixel_array.reshape(frames, dataset.Rows, dataset.Columns)
-    return stored
+    kind = _PIXELS.get(where)
+    all_of_it: NDArray[Any] = dataset.pixel_array if kind is None else np.frombuffer(dataset[where].value, kind)
+    if (padding := dataset.get(f"{_PADDING[where]}Value")) is not None:
+        low, high = sorted((padding, dataset.get(f"{_PADDING[where]}RangeLimit", padding)))
+        if ((all_of_it >= low) & (all_of_it <= high)).any():
+            refuse(manifest, f"{shown} has voxels that it calls padding; a map has a value for every voxel")
+    return all_of_it.reshape(frames, dataset.Rows, dataset.Columns)
 
 
-def _real(manifest: ContainerManifest, stored: NDArray[np.generic], mapping: Dataset, shown: str) -> NDArray[np.float64]:
+def _real(manifest: ContainerManifest, stored: NDArray[Any], mapping: Dataset, shown: str) -> NDArray[np.float64]:
     if "RealWorldValueSlope" not in mapping:
         refuse(manifest, f"{shown} maps its values by a table; a slope and an intercept are read")
     with np.errstate(over="ignore", invalid="ignore"):
@@ -106,4 +121,13 @@ def _real(manifest: ContainerManifest, stored: NDArray[np.generic], mapping: Dat
     # asked so, what is no number is none either
     if not (np.abs(values) <= _LARGEST).all():
         refuse(manifest, f"{shown} has values that are no numbers")
+    low, high = (_end(mapping, which) for which in ("First", "Last"))
+    if (low is not None and (stored < low).any()) or (high is not None and (stored > high).any()):
+        refuse(manifest, f"{shown} has stored values beyond the range that it maps ({low} to {high}), whose meaning it does not say")
     return values
+
+
+def _end(mapping: Dataset, which: str) -> float | None:
+    """The first or the last stored value that is mapped; None where it is not said."""
+    said = mapping.get(f"DoubleFloatRealWorldValue{which}ValueMapped", mapping.get(f"RealWorldValue{which}ValueMapped"))
+    return None if said is None else float(said)

@@ -1,6 +1,7 @@
 """Parametric Maps that a container wrote, as findings: a value for every voxel of the images, in the declared unit, or a sentence."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,28 @@ def _a_table(made: Dataset) -> None:
     del _mapping(made).RealWorldValueSlope
 
 
+def _two_ranges(made: Dataset) -> None:
+    one = _mapping(made)
+    other = deepcopy(one)
+    one.DoubleFloatRealWorldValueFirstValueMapped, one.DoubleFloatRealWorldValueLastValueMapped = 0.0, 50.0
+    other.DoubleFloatRealWorldValueFirstValueMapped, other.DoubleFloatRealWorldValueLastValueMapped = 50.0, 1000.0
+    other.RealWorldValueSlope = 20.0
+    made.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence = [one, other]
+
+
+def _beyond_its_range(made: Dataset) -> None:
+    _mapping(made).DoubleFloatRealWorldValueFirstValueMapped = 0.0
+    _mapping(made).DoubleFloatRealWorldValueLastValueMapped = 50.0
+
+
+def _padding(made: Dataset) -> None:
+    made.FloatPixelPaddingValue = 0.0
+
+
+def _padding_to(made: Dataset) -> None:
+    made.FloatPixelPaddingValue, made.FloatPixelPaddingRangeLimit = -1000.0, 1.0
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -185,6 +208,10 @@ def _a_table(made: Dataset) -> None:
         (_another_patient, "of another patient or study"),
         (_cut, "is a map that cannot be read"),
         (_a_table, "maps its values by a table"),
+        (_two_ranges, "maps the values of a frame by 2 mappings"),
+        (_beyond_its_range, "has stored values beyond the range that it maps (0.0 to 50.0)"),
+        (_padding, "has voxels that it calls padding"),
+        (_padding_to, "has voxels that it calls padding"),
     ],
 )
 def test_a_map_that_is_none_of_these_images_is_refused(run: Run, spoil: Callable[[Dataset], None], sentence: str) -> None:
