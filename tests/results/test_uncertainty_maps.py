@@ -87,6 +87,19 @@ def test_in_chinese_it_says_the_same(tmp_path: Path) -> None:
     assert "不表示病变" in dataset.SeriesDescription
 
 
+@pytest.mark.parametrize("language", Language)
+def test_a_long_name_is_cut_and_one_that_begins_another_is_another(tmp_path: Path, language: Language) -> None:
+    """Any label that an element holds; each object is read back as its own map, and still says whole that it is no finding."""
+    given = encoding(tmp_path, profiles=(replace(ASKS, languages=(language,)),))
+    (one,) = given.findings.uncertainties
+    others = [replace(one, label=label, values=1 - one.values) for label in ("Entropy of lobes", "L" * 64)]
+    given = replace(given, findings=Findings(uncertainties=(one, *others)))
+    ending = {Language.ENGLISH: ", how unsure the network is: no finding", Language.CHINESE: "，网络的不确定程度：不表示病变"}[language]
+    said = [read(each).ContentDescription for each in encode(given) if each.kind == Kind.UNCERTAINTY_MAP]
+    check(encode(given), given, read_sources(given))
+    assert said[1:] == [f"Entropy of lobes{ending}", "L" * (64 - len(ending)) + ending]
+
+
 def test_it_is_made_only_where_a_profile_asks_for_it(tmp_path: Path) -> None:
     """The viewer's own profile has none."""
     assert Kind.UNCERTAINTY_MAP not in {one.kind for one in encode(encoding(tmp_path, profiles=(VIEWER,)))}

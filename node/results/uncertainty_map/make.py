@@ -48,6 +48,7 @@ def make(making: Making) -> list[Encoded]:
 
 
 def description_of(one: Uncertainty, language: Language) -> str:
-    """Method, what it is of, and that it is no finding."""
-    said = _OF_NETWORK[language].format(label=PAGE_WORDS[language].label(one.label), ending=NO_FINDING[language])
-    return said[-LONGEST_LO:]
+    """Method, what it is of, and that it is no finding; a method whose name is too long is cut, and nothing else."""
+    label = PAGE_WORDS[language].label(one.label)
+    ending = _OF_NETWORK[language].format(label="", ending=NO_FINDING[language])
+    return f"{label[: LONGEST_LO - len(ending)]}{ending}"
