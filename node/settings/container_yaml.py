@@ -269,6 +269,8 @@ def _together(values: Values, nodes: Nodes, here: Here) -> None:
             shown = twice.meaning if isinstance(twice, Code) else twice
             raise here.about(name).refuse(BadValue, nodes[name], f'{what} "{shown}" stands there twice')
     labels = {one.label for one in values["segments"]}
+    if twice := next((one.label for one in values["maps"] if one.label in labels), None):
+        raise here.about("maps").refuse(BadValue, nodes["maps"], f'label "{twice}" is one of `segments`, too: readers tell results by it')
     for one in values["values"]:
         if one.segment is not None and one.segment not in labels:
             raise here.about("values").refuse(BadValue, nodes["values"], f'"{one.segment}" is no label of `segments`')
