@@ -12,7 +12,7 @@ from inference.applications.bundle.finish import Activation, Decision, Return
 from inference.applications.bundle.inferer import Whole
 from inference.applications.bundle.manifest import BundleManifest, application_of, masks
 from inference.applications.bundle.nnunet.patches import Patches
-from inference.applications.bundle.steps import Spacing
+from inference.applications.bundle.steps import CropForeground, Spacing
 from inference.applications.bundle.structures import Structure
 from inference.applications.bundle.uncertain import told
 from inference.applications.declared import check_outputs
@@ -64,6 +64,9 @@ def test_entropy_is_a_share_of_the_largest() -> None:
     """By hand: 1 where all are as likely, 0 where one is certain, half a bit and more between; of channels of their own the least sure."""
     p = np.array([[1 / 3, 1.0, 0.5], [1 / 3, 0.0, 0.5], [1 / 3, 0.0, 0.0]], dtype=np.float32)
     assert entropy(p, 3, exclusive=True) == pytest.approx([1, 0, np.log(2) / np.log(3)], abs=1e-6)
+    assert entropy(np.array([[0.5, 0.25, 0.0], [0.0, 0.25, 0.0]], dtype=np.float32), 2, exclusive=True) == pytest.approx(
+        [0, 1, 0], abs=1e-6
+    )
     assert entropy(np.array([[0.0, 0.5], [0.11, 1.0]], dtype=np.float32), 2, exclusive=False) == pytest.approx([0.49992, 1], abs=1e-4)
 
 
@@ -91,6 +94,20 @@ def test_it_lies_on_the_series_own_grid_and_is_largest_where_the_decision_turns(
     assert np.flatnonzero(np.diff(marked[1, 2].astype(int)))[0] in (7, 8)
     p = 1 / (1 + np.exp(-4.0))
     assert line[16] == pytest.approx(-(p * np.log2(p) + (1 - p) * np.log2(1 - p)), abs=1e-3)
+
+
+def test_beside_what_the_network_saw_nothing_is_unsure() -> None:
+    """It saw the bright half alone, in columns of 2 mm, and was sure of it: interpolated with what it did not see, no line of doubt is
+    drawn around it."""
+    bright = np.where(np.arange(17) < 8, 0, 9).astype(np.float32)
+    source = tuple(SliceSource(sop_instance_uid=f"1.{z}", sop_class_uid="1.2.840.10008.5.1.4.1.1.2") for z in range(3))
+    uids: dict[str, Any] = {"study_instance_uid": "1", "series_instance_uid": "1.2", "frame_of_reference_uid": "1.3"}
+    volume = Volume(voxels=np.tile(bright, (3, 4, 1)), affine=np.eye(4)[[2, 1, 0, 3]], sources=source, modality="CT", **uids)
+    application, network = application_of(replace(MANIFEST, prepare=(*MANIFEST.prepare, CropForeground()))), Steps()
+    assert application.unsure is not None
+    (unsure,) = application.unsure(volume, network)
+    assert {shape[-1] for shape in network.shapes} == {5}
+    assert unsure.values.max() < 0.01
 
 
 @pytest.mark.parametrize("wrong", [np.full((3, 4, 17), 1.5, np.float32), np.zeros((3, 4, 16), np.float32), np.zeros((3, 4, 17))])
