@@ -170,7 +170,7 @@ class ContainerEngine:
             raise ContainerEngineAway(f"{self.name} does not answer: {_words(said.stderr)}")
 
     def demand_bounds(self) -> None:
-        """Raise where the engine bounds no memory and no processes: it would start a container all the same, with a warning.
+        """Raise where the engine does not bound both memory and processes: it would start a container all the same, with a warning.
 
         Raises
         ------
@@ -187,8 +187,8 @@ class ContainerEngine:
             holds = {"memory", "pids"} <= set(words) and not (self.rootless and "v1" in words)
         if not holds:
             raise ContainerNotStarted(
-                f"{self.name} bounds no memory and no processes of a container here, and none is started: without root it needs a host "
-                f"with cgroup version 2; it said {_words(said.stdout)}"
+                f"{self.name} does not bound both memory and processes of a container here, and none is started: without root it needs a "
+                f"host with cgroup version 2, whose controllers memory and pids this user has been given; it said {_words(said.stdout)}"
             )
 
     def run(self, call: ContainerCall, bounds: ContainerBounds, seconds: float) -> None:

@@ -120,7 +120,7 @@ def test_an_engine_that_would_bound_nothing_starts_nothing(tmp_path: Path, name:
     """Without root and cgroup version 2 both engines leave the bounds out with a warning: a gigabyte was taken where 200 MB were given.
     The last says nothing at all of what it holds."""
     there = engine(tmp_path, "open(made + '/started', 'w').close()", name=name, info=f"print({said!r})")
-    with pytest.raises(ContainerNotStarted, match=f"{name} bounds no memory and no processes of a container here"):
+    with pytest.raises(ContainerNotStarted, match=f"{name} does not bound both memory and processes of a container here"):
         there.run(call(tmp_path), ContainerBounds(), 60)
     assert list((tmp_path / "made").iterdir()) == []
 
