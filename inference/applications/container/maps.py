@@ -52,6 +52,8 @@ def _declared(manifest: ContainerManifest, dataset: Dataset, shown: str) -> Cont
     mappings = list(_mappings(dataset))
     if not mappings:
         refuse(manifest, f"{shown} does not say what its values are: no Real World Value Mapping is in it")
+    if any(not each.get("QuantityDefinitionSequence") for each in mappings):
+        refuse(manifest, f"{shown} does not say what its values are: its Real World Value Mapping has no Quantity Definition Sequence")
     said = {
         (coded(each.QuantityDefinitionSequence[0].ConceptCodeSequence[0]), coded(each.MeasurementUnitsCodeSequence[0])) for each in mappings
     }

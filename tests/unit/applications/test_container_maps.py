@@ -134,6 +134,10 @@ def _no_quantity(made: Dataset) -> None:
     del made.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
 
 
+def _no_definition(made: Dataset) -> None:
+    del _mapping(made).QuantityDefinitionSequence
+
+
 def _no_number(made: Dataset) -> None:
     made.FloatPixelData = np.full(SHAPE, np.nan, np.float32).tobytes()
 
@@ -199,6 +203,7 @@ def _padding_to(made: Dataset) -> None:
         (_other_unit, '«adc.dcm» has "ADC" in «mm2/s», container.yaml in um2/s'),
         (_other_quantity, "«adc.dcm» is a map of «DCM:113048», which container.yaml does not declare"),
         (_no_quantity, "does not say what its values are"),
+        (_no_definition, "does not say what its values are: its Real World Value Mapping has no Quantity Definition Sequence"),
         (_no_number, "has values that are no numbers"),
         (_too_few, "has 3 frames for 4 images; a map has a value for every voxel"),
         (_one_place, "has two frames for one image"),
