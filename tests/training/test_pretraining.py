@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -14,12 +15,13 @@ from monai.networks.nets.unet import UNet
 from tests.lab.howto import HowTo
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.conftest import run as run
-from training import cli
+from training import cli, recipes
 from training.checkpoint import load
 from training.data.cases import Split
 from training.errors import OtherRun, UnfitData, UnfitSetting
 from training.evaluation.record import read
 from training.fit import LAST
+from training.planning import Asked
 from training.pretraining.beginning import PRETRAINED, Beginning, begun, begun_with, pretraining
 from training.pretraining.deepest import answering, deepest, features
 from training.pretraining.pretexts import COVERED, PRETEXTS, By, alike, covered
@@ -30,7 +32,7 @@ from training.recipe import Example, Recipe
 from training.recipes.classification import network as residual
 from training.recipes.hippocampus import network as unet
 
-from .labelled_radiographs import radiograph, spotted, write_labelled
+from .labelled_radiographs import radiograph, spotted, write_labelled, write_table
 from .made import as_recipe, crops, tiny
 from .made_radiographs import tiny as several
 from .studies import write_studies, write_study
@@ -160,17 +162,79 @@ def test_images_of_a_folder_are_learned_from_and_held_out_patients_are_not(
     shutil.copytree(data / "images", folder)
     (folder / "broken.nii.gz").write_bytes(b"no volume")
     radiograph(folder / "film.dcm", spotted(0, True), 0)
-    apart = {case.patient for case in (*sides.validation, *sides.test)}
+    apart = (*sides.validation, *sides.test)
     found = unlabelled(folder, recipe, None, apart)
-    assert {case.patient for case in found.cases} == {case.patient for case in sides.train}
+    assert {case.name for case in found.cases} == {f"unlabelled {case.patient}.nii.gz" for case in sides.train}
     assert len(found.left_out) == len(apart) + 2
     for name, why in (("broken.nii.gz", "cannot be read"), ("film.dcm", "takes volume, not images")):
         assert any(reason.startswith(name) and why in reason for reason in found.left_out), found.left_out
     shown = recipe.example(found.cases[0].load())
-    alike = next(case for case in sides.train if case.patient == found.cases[0].patient)
+    alike = next(case for case in sides.train if found.cases[0].name == f"unlabelled {case.patient}.nii.gz")
     np.testing.assert_array_equal(shown.image, recipe.example(alike.load()).image)
     with pytest.raises(UnfitData, match="nothing in it can be learned from"):
-        unlabelled(folder, recipe, None, {case.patient for case in (*sides.train, *sides.validation, *sides.test)})
+        unlabelled(folder, recipe, None, (*sides.train, *sides.validation, *sides.test))
+
+
+def test_an_image_of_who_is_held_out_is_known_by_its_voxels_and_by_names_of_other_layouts(
+    data: Path, recipe: Recipe, sides: Split, tmp_path: Path
+) -> None:
+    """As nnU-Net and BIDS would call the same files, in a folder of the patient, and under a name that says nothing."""
+    rng = np.random.default_rng(0)
+    for case in (*sides.train, *sides.validation, *sides.test):
+        for name in (f"{case.patient}_0000", f"{case.patient}-T1w", f"other {case.patient}"):
+            shutil.copy(data / "images" / f"{case.patient}.nii.gz", tmp_path / f"{name}.nii.gz")
+        (tmp_path / case.patient).mkdir()
+        other = rng.integers(0, 400, (32, 40, 30)).astype(np.int16)
+        nibabel.save(nibabel.Nifti1Image(other, np.eye(4)), tmp_path / case.patient / "second.nii.gz")
+    apart = (*sides.validation, *sides.test)
+    found = unlabelled(tmp_path, recipe, None, apart)
+    assert len(found.cases) == 4 * len(sides.train)
+    assert len(found.left_out) == 4 * len(apart)
+    assert not any(case.patient in one.name for case in apart for one in found.cases)
+    assert found.nameless == len(found.cases)
+
+
+def _classified(folder: Path, run: Path) -> tuple[Recipe, Split]:
+    asked = Asked(name="spots", labels=(str(folder / "labels.csv"),))
+    recipe = recipes.begun("classification", folder, run, 0, asked, lambda _: None, None)
+    return recipe, recipe.sides(folder, 0)
+
+
+def test_who_is_held_out_is_known_by_each_id_with_and_without_an_issuer(tmp_path: Path) -> None:
+    """Each person has two PatientIDs in the labelled folder, and the archive a third image under the second ID, or one without issuer."""
+    lines = []
+    for number in range(24):
+        said = {"PatientName": f"Doe^{number}", "PatientBirthDate": "19500102"}
+        for one, ID in ((number, f"P{number}"), (100 + number, f"Q{number}")):
+            more = {"PatientID": ID, "IssuerOfPatientID": "HOSP"}
+            study = radiograph(tmp_path / "labelled" / f"{one}.dcm", spotted(one, not number % 2), one, **said, **more)
+            lines.append({"StudyInstanceUID": study, "Spots": ("fine", "broad")[number % 2]})
+        issuer = {"IssuerOfPatientID": "HOSP"} if number % 3 else {}
+        radiograph(tmp_path / "more" / f"{number}.dcm", spotted(200 + number, True), 200 + number, PatientID=f"Q{number}", **issuer)
+    write_table(tmp_path / "labelled" / "labels.csv", lines)
+    recipe, sides = _classified(tmp_path / "labelled", tmp_path / "run")
+    trained_on = {int(case.name.split(".")[3]) % 100 for case in sides.train}
+    assert 0 < len(trained_on) < 24
+    found = unlabelled(tmp_path / "more", recipe, None, (*sides.validation, *sides.test))
+    assert {int(case.name.removesuffix(".dcm").split()[1]) for case in found.cases} == trained_on
+    assert found.nameless == 0
+
+
+def test_the_very_image_of_who_is_held_out_is_known_where_no_patient_is_named(tmp_path: Path) -> None:
+    """Of cases that name no patient each counts as one: that of the archive is known by its UID, and by its pixels under another."""
+    lines = []
+    for number in range(30):
+        study = radiograph(tmp_path / "labelled" / f"{number}.dcm", spotted(number, not number % 2), number, PatientID="")
+        lines.append({"StudyInstanceUID": study, "Spots": ("fine", "broad")[number % 2]})
+        # the same instance with other values of its pixels, as it was processed; and the same values under another UID
+        radiograph(tmp_path / "more" / f"a{number}.dcm", spotted(500 + number, True), number, PatientID="")
+        radiograph(tmp_path / "more" / f"b{number}.dcm", spotted(number, not number % 2), 300 + number, PatientID="")
+    write_table(tmp_path / "labelled" / "labels.csv", lines)
+    recipe, sides = _classified(tmp_path / "labelled", tmp_path / "run")
+    found = unlabelled(tmp_path / "more", recipe, None, (*sides.validation, *sides.test))
+    trained_on = {int(case.name.split(".")[3]) for case in sides.train}
+    assert {case.name for case in found.cases} == {f"unlabelled {kind}{number}.dcm" for kind in "ab" for number in trained_on}
+    assert found.nameless == len(found.cases)
 
 
 def test_pictures_without_a_table_pre_train_a_classifier(tmp_path: Path) -> None:

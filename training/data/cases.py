@@ -84,7 +84,8 @@ class Case:
     Where the data do not name patients, every case counts as one (`DataTerms.split` says so). Of each `stratum` every side gets its share.
     `labels` is what a table says of it, for each channel; () where its truth lies in what is read. `part` is which fold of those that the
     data bring along holds it out, from 1; 0: none does, or they bring none. `side` is where data that bring one split along put it; None:
-    they bring none.
+    they bring none. `ids` are PatientIDs with their issuers that headers or a table give its patient, where `patient` stands for several
+    who count as one, or for nobody.
     """
 
     patient: str
@@ -94,6 +95,7 @@ class Case:
     labels: tuple[float, ...] = ()
     part: int = 0
     side: OwnSide | None = None
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

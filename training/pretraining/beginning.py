@@ -152,10 +152,14 @@ def begun(
         return begun_with(recipe, asked.file)
     pretext, cases = pretraining(recipe, asked.by), list(sides.train)
     if asked.unlabelled is not None:
-        apart = {case.patient for case in (*sides.validation, *sides.test)}
-        more = unlabelled(asked.unlabelled, recipe, asked.modality, apart)
+        more = unlabelled(asked.unlabelled, recipe, asked.modality, (*sides.validation, *sides.test))
         for reason in (*more.left_out[:_TOLD], *([f"and {len(more.left_out) - _TOLD} more"] if len(more.left_out) > _TOLD else [])):
             tell(f"left out of the pre-training: {reason}")
+        if more.nameless:
+            tell(
+                f"OF {more.nameless} OF {len(more.cases)} IMAGES IN {asked.unlabelled} NO HEADER SAYS WHOSE THEY ARE: another image of a "
+                "patient who is held out, under another name, would be learned from, and the figures be better than they are elsewhere"
+            )
         cases += more.cases
     if len(cases) < _FEWEST:
         raise UnfitSetting(

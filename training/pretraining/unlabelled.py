@@ -4,7 +4,7 @@ DICOM series, NIfTI files and pictures are read, each by the code that reads the
 out, and said.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from training.data.cases import Case, Labelled, LabelledSubject
 from training.data.dicom import LabelledSeries, read_studies
 from training.data.pictures import ENDINGS, read_picture
 from training.errors import UnfitData, UnfitSetting
+from training.pretraining.apart import apart, images_of
 from training.recipe import Recipe
 from training.tabled.files import is_nifti, volume_in
 from training.tabled.studies import SINGLE, of_dicom
@@ -32,14 +33,16 @@ _TOLD = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unlabelled:
-    """Cases as the recipe's `example` takes them, without truth; `left_out` says of what is not among them why."""
+    """Cases as the recipe's `example` takes them, without truth; `left_out` says of what is not among them why. Of `nameless` of them no
+    header says whose they are: files of NIfTI, pictures, and DICOM without a PatientID."""
 
     cases: tuple[Case, ...]
     left_out: tuple[str, ...]
+    nameless: int
 
 
-def unlabelled(folder: Path, recipe: Recipe, modality: str | None, apart: Collection[str]) -> Unlabelled:
-    """All of a folder that the recipe can prepare; patients in `apart`, who choose or are held out, are left out.
+def unlabelled(folder: Path, recipe: Recipe, modality: str | None, others: Sequence[Case]) -> Unlabelled:
+    """All of a folder that the recipe can prepare; the patients and the images of `others`, who choose or are held out, are left out.
 
     Raises
     ------
@@ -54,31 +57,38 @@ def unlabelled(folder: Path, recipe: Recipe, modality: str | None, apart: Collec
             "series without labels are read for recipes of one image of segmentation, classification and regression"
         )
     asked = modality or recipe.application.accepts.modality[0]
-    cases, left_out = list[Case](), list[str]()
+    not_seen = apart(others)
+    cases, left_out, nameless = list[Case](), list[str](), 0
     for name, patient, subject in _subjects(folder, asked, left_out):
-        if patient in apart:
+        known = not_seen.has_name(Path(name)) if patient is None else not_seen.has_patient(patient)
+        if known:
             left_out.append(f"{name}: its patient is one of those who choose, or are held out")
             continue
-        case = Case(patient=patient, name=f"unlabelled {name}", load=partial(_without_truth, recipe, subject))
+        case = Case(patient=patient or name, name=f"unlabelled {name}", load=partial(_without_truth, recipe, subject))
         try:
             read = case.load()
             # what serving would refuse teaches nothing of what it takes: a localizer, another modality
             check(recipe.application, read.subject)
+            if not images_of(read.subject).isdisjoint(not_seen.images):
+                left_out.append(f"{name}: it is an image of those who choose, or are held out")
+                continue
             recipe.example(read)
         except HilumError as unfit:
             left_out.append(f"{name}: {unfit} [{unfit.code}]")
             continue
         cases.append(case)
+        nameless += patient is None or patient.startswith("\\")
     if not cases:
         raise UnfitData(f"--unlabelled {folder}: nothing in it can be learned from" + "".join(f"; {one}" for one in left_out[:_TOLD]))
-    return Unlabelled(cases=tuple(cases), left_out=tuple(left_out))
+    return Unlabelled(cases=tuple(cases), left_out=tuple(left_out), nameless=nameless)
 
 
-def _subjects(folder: Path, modality: str, left_out: list[str]) -> list[tuple[str, str, Callable[[], Any]]]:
-    """Of each series and file its name, its patient ("" where it does not say) and what reads it."""
+def _subjects(folder: Path, modality: str, left_out: list[str]) -> list[tuple[str, str | None, Callable[[], Any]]]:
+    """Of each series and file its name, its PatientID with the issuer (None of what has no header of DICOM), and what reads it."""
     found, _ = read_studies(folder)
+    left_out += found.left_out
     series: list[LabelledSeries] = sorted([*found.series, *found.unlabelled], key=lambda one: one.uid)
-    there: list[tuple[str, str, Callable[[], Any]]] = []
+    there: list[tuple[str, str | None, Callable[[], Any]]] = []
     for one in series:
         # of single images each is one
         for files in [(file,) for file in one.files] if one.modality in SINGLE else [one.files]:
@@ -87,9 +97,9 @@ def _subjects(folder: Path, modality: str, left_out: list[str]) -> list[tuple[st
     for path in sorted(each for each in folder.rglob("*") if each.is_file()):
         name = str(path.relative_to(folder))
         if is_nifti(path):
-            there.append((name, path.name.split(".nii")[0], partial(volume_in, path, modality)))
+            there.append((name, None, partial(volume_in, path, modality)))
         elif path.suffix.lower() in ENDINGS:
-            there.append((name, path.stem, partial(read_picture, path, modality)))
+            there.append((name, None, partial(read_picture, path, modality)))
     return there
 
 

@@ -21,7 +21,7 @@ from inference.imaging.tags import text
 from inference.imaging.volume import Volume
 from training.data.boxed import MarkedBox, within
 from training.data.cases import Case, LabelledSubject, OwnSide
-from training.data.dicom import LabelledSeries, read_studies
+from training.data.dicom import LabelledSeries, patient_of, read_studies
 from training.data.lines import IDENTIFIERS, INSTANCE
 from training.data.outlined import ONE, Roles
 from training.data.segments import attributes_of
@@ -50,6 +50,8 @@ class TabledCase:
         Reads the image, the volume, or the volumes in their roles on one grid, as serving assembles it.
     patient
         As of a `LabelledSeries`, or as the table says it of a file; "" where nothing names one.
+    patient_id
+        PatientID and its issuer as the header of a DICOM file has them, whatever a table says; "" where it has none.
     person
         PatientName and PatientBirthDate.
     burned_in
@@ -76,6 +78,7 @@ class TabledCase:
     boxes: tuple[MarkedBox, ...] = ()
     size: tuple[int, int] | None = None
     roles: tuple[str, ...] = ()
+    patient_id: str = ""
 
     @property
     def said(self) -> tuple[tuple[float, ...], frozenset[MarkedBox]]:
@@ -280,7 +283,8 @@ def _case_of(case: TabledCase, patient: str, stratum: str) -> Case:
         subject, image = image_of(case)
         return LabelledSubject(subject=subject, labels=case.labels, boxes=boxes_on(case, image), attributes=case.attributes)
 
-    return Case(patient=patient, name=case.name, load=load, stratum=stratum, labels=case.labels, side=case.side)
+    ids = tuple(sorted({case.patient, case.patient_id} - {""}))
+    return Case(patient=patient, name=case.name, load=load, stratum=stratum, labels=case.labels, side=case.side, ids=ids)
 
 
 def _by_series(series: Sequence[LabelledSeries], identifier: str) -> dict[str, list[tuple[LabelledSeries, tuple[Path, ...]]]]:
@@ -305,11 +309,13 @@ def _case(line: LabelledLine, series: LabelledSeries, files: tuple[Path, ...]) -
 def dicom_case(line: LabelledLine, name: str, files: tuple[Path, ...], header: Dataset, *, patient: str, modality: str) -> TabledCase:
     """A line with the DICOM files that it names; `header` is that of the first."""
     named = name if line.frame is None else f"{name} frame {line.frame}"
+    own = patient_of(header)
     return TabledCase(
         name=named,
         line=line.number,
         subject=partial(of_dicom, named, files, modality, line.frame),
         patient=patient,
+        patient_id=own if own.partition("\\")[0] else "",
         person=(text(header, _NAME), text(header, _BIRTH_DATE)),
         modality=modality,
         files=files,
