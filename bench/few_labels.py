@@ -169,8 +169,8 @@ def trained_cell(bench: Bench, arm: str, share: float, seed: int, out: Path) -> 
         if not (before / PRETRAINED).is_file():
             say(f"pre-training {arm} {seed}")
             asked = Beginning(by=By(arm), epochs=bench.pretrain_epochs)
-            begun(recipe, bench.sides, before, asked, seed, Ranks(), Silent(), say)
-        recipe = begun_with(recipe, before / PRETRAINED)
+            begun(recipe, bench.sides, before, asked, replace(recipe.schedule, seed=seed), Ranks(), Silent(), say)
+        recipe = begun_with(recipe, before / PRETRAINED, bench.sides, say)
     schedule = replace(recipe.schedule, epochs=bench.epochs, patience=bench.epochs, seed=seed)
     draws = max(1, round(bench.steps * schedule.batch / len(labelled)))
     recipe = replace(recipe, draws=draws)

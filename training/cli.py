@@ -161,7 +161,8 @@ def train(
     pretrain_epochs
         With --pretrain: so many epochs of it (default: as many as the training has at most).
     begin
-        Begin with the weights of a file: the pretrained.pt of another run of this recipe, or its best.pt.
+        Begin with the weights of a file: the pretrained.pt of another run of this recipe, or its best.pt. Where they were learned on
+        another split than this run's they may know who is held out: that is told, and stands on the card.
     as_json
         With --list: print the list as JSON; with --methods, and of recipes prognosis and lidc-rating, what was found.
     """
@@ -253,7 +254,7 @@ def _trained(
         if beginning is not None:
             from training.pretraining.beginning import begun
 
-            wanted = begun(wanted, sides, run, beginning, schedule.seed, here, progress, _told if here.first else _untold)
+            wanted = begun(wanted, sides, run, beginning, schedule, here, progress, _told if here.first else _untold)
         outcome = wanted.fit(sides, run, schedule, here, watched(progress))
     if not here.first:
         return wanted, sides, outcome

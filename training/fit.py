@@ -86,11 +86,16 @@ def refuse_other_sides(state: Mapping[str, Any], sides: Split, run: Path) -> Non
     ------
     OtherRun
     """
-    if f"; {_told(sides)}; " not in str(state.get("identity")):
+    if not is_of(state, sides):
         raise OtherRun(
             f"{run} was trained as {state.get('identity')}, and the data are split into {_told(sides)} now: cases that trained the network "
             "could be called held out. Name the folder as it was then, and no other --seed"
         )
+
+
+def is_of(state: Mapping[str, Any], sides: Split) -> bool:
+    """Whether a checkpoint was learned on these sides."""
+    return f"; {_told(sides)}; " in str(state.get("identity"))
 
 
 def _told(sides: Split) -> str:

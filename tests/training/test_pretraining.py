@@ -16,11 +16,12 @@ from tests.lab.howto import HowTo
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.conftest import run as run
 from training import cli, recipes
+from training.augment import cutting
 from training.checkpoint import load
 from training.data.cases import Split
 from training.errors import OtherRun, UnfitData, UnfitSetting
 from training.evaluation.record import read
-from training.fit import LAST
+from training.fit import BEST, LAST
 from training.planning import Asked
 from training.pretraining.beginning import PRETRAINED, Beginning, begun, begun_with, pretraining
 from training.pretraining.deepest import answering, deepest, features
@@ -42,6 +43,10 @@ pytestmark = pytest.mark.slow
 CROP = (1, 48, 64, 48)
 
 
+def _untold(line: str) -> None:
+    """Whatever is said."""
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return crops(tmp_path_factory.mktemp("made"), count=16)
@@ -61,7 +66,7 @@ def sides(data: Path, recipe: Recipe) -> Split:
 def pretrained(request: pytest.FixtureRequest, recipe: Recipe, sides: Split, tmp_path_factory: pytest.TempPathFactory) -> tuple[By, Path]:
     """A run of two epochs, begun and not trained."""
     run = tmp_path_factory.mktemp("run")
-    begun(recipe, sides, run, Beginning(by=request.param, epochs=2), 0, Ranks(), Silent(), lambda _: None)
+    begun(recipe, sides, run, Beginning(by=request.param, epochs=2), recipe.schedule, Ranks(), Silent(), _untold)
     return request.param, run
 
 
@@ -94,8 +99,20 @@ def test_views_that_are_told_apart_cost_what_arithmetic_says() -> None:
     assert float(alike(mistaken, torch.zeros(2, 1))) > 4
 
 
+def test_one_image_is_too_few_to_choose_by_views(recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+    """A view among no others costs nothing, whatever was learned: ten images, one of which would choose, are refused."""
+    assert float(alike(torch.eye(2)[None], torch.zeros(1, 1))) == 0
+    ten = replace(sides, train=sides.train[:10])
+    with pytest.raises(UnfitSetting, match="10 images are too few"):
+        begun(recipe, ten, tmp_path, Beginning(by=By.CONTRASTIVE, epochs=1), recipe.schedule, Ranks(), Silent(), _untold)
+    with pytest.raises(UnfitSetting, match="1 at the least"):
+        Beginning(by=By.MASKED, epochs=0).checked()
+
+
 def test_labels_change_nothing_of_what_is_learned(recipe: Recipe, sides: Split, tmp_path: Path) -> None:
-    """The same images with labels that are all 0 give the same weights, bit for bit."""
+    """The same images with labels that are all 0 give the same weights, bit for bit; of a recipe that cuts windows around labels."""
+    small = (16, 32, 16)
+    recipe = replace(recipe, window=small, augment=cutting(small, recipe.augment))
 
     def blank(labelled: object) -> Example:
         shown = recipe.example(labelled)  # type: ignore[arg-type]  # of whatever a case loads
@@ -103,7 +120,7 @@ def test_labels_change_nothing_of_what_is_learned(recipe: Recipe, sides: Split, 
 
     found = []
     for name, one in (("with", recipe), ("without", replace(recipe, example=blank))):
-        begun(one, sides, tmp_path / name, Beginning(by=By.MASKED, epochs=1), 0, Ranks(), Silent(), lambda _: None)
+        begun(one, sides, tmp_path / name, Beginning(by=By.MASKED, epochs=1), recipe.schedule, Ranks(), Silent(), _untold)
         found.append(load(tmp_path / name / PRETRAINED))
     assert found[0] is not None
     assert found[1] is not None
@@ -111,7 +128,7 @@ def test_labels_change_nothing_of_what_is_learned(recipe: Recipe, sides: Split, 
         assert torch.equal(values, found[1]["network"][name]), name
 
 
-def test_what_was_learned_is_what_the_training_begins_with(pretrained: tuple[By, Path], recipe: Recipe) -> None:
+def test_what_was_learned_is_what_the_training_begins_with(pretrained: tuple[By, Path], recipe: Recipe, sides: Split) -> None:
     """Covered: all but the layer that answers; views: what lies before the turn. The rest is drawn as always."""
     by, run = pretrained
     state = load(run / PRETRAINED)
@@ -119,7 +136,7 @@ def test_what_was_learned_is_what_the_training_begins_with(pretrained: tuple[By,
     learned = state["network"]
     torch.manual_seed(0)
     drawn = recipe.network().state_dict()
-    begun_so = begun_with(recipe, run / PRETRAINED)
+    begun_so = begun_with(recipe, run / PRETRAINED, sides, lambda line: pytest.fail(line))
     torch.manual_seed(0)
     begins = begun_so.network().state_dict()
     for name, values in begins.items():
@@ -136,8 +153,8 @@ def test_the_command_pre_trains_trains_and_goes_on_and_refuses_other_first_weigh
     """The run says what it began with; `--from` begins another with the same; the run itself goes on with nothing else."""
     as_recipe(monkeypatch, "hippocampus", recipe)
     train = partial(cli.train, "hippocampus", data=data, epochs=1, batch=2, device="cpu")
-    assert train(out=tmp_path / "one", pretrain="masked", pretrain_epochs=1) == 0
-    assert "pre-trained on 11 images" in capsys.readouterr().err
+    assert train(out=tmp_path / "one", pretrain="masked") == 0
+    assert "pre-trained on 11 images, labels unread: 1 epochs" in capsys.readouterr().err
     assert train(out=tmp_path / "two", begin=tmp_path / "one" / PRETRAINED) == 0
     states = [load(tmp_path / name / LAST) for name in ("one", "two")]
     assert states[0] is not None
@@ -148,6 +165,18 @@ def test_the_command_pre_trains_trains_and_goes_on_and_refuses_other_first_weigh
         assert torch.equal(values, states[1]["network"][name]), name
     with pytest.raises(OtherRun):
         train(out=tmp_path / "one")
+    # before anything is learned
+    with pytest.raises(OtherRun, match="did not begin so"):
+        train(out=tmp_path / "one", pretrain="contrastive")
+    assert "OTHER CASES" not in capsys.readouterr().err
+    # another split: those who are held out trained what it begins with, and what begins with that in its turn
+    assert train(out=tmp_path / "other", begin=tmp_path / "two" / BEST, seed=1) == 0
+    assert f"{tmp_path / 'two' / BEST} WAS LEARNED ON OTHER CASES" in capsys.readouterr().err
+    assert train(out=tmp_path / "more", begin=tmp_path / "other" / BEST, seed=1) == 0
+    assert f"{tmp_path / 'other' / BEST} WAS LEARNED ON OTHER CASES" in capsys.readouterr().err
+    last = load(tmp_path / "more" / LAST)
+    assert last is not None
+    assert "which may know who is held out; " in last["identity"]
     with pytest.raises(UnfitSetting, match="do not go together"):
         train(out=tmp_path / "three", pretrain="masked", begin=tmp_path / "one" / PRETRAINED)
     with pytest.raises(UnfitSetting, match="go with --pretrain"):
@@ -261,15 +290,17 @@ def test_pictures_without_a_table_pre_train_a_classifier(tmp_path: Path) -> None
     assert not any(name.startswith("fc") for name in learned["network"])
 
 
-def test_recipes_with_several_networks_and_weights_of_another_network_are_refused(pretrained: tuple[By, Path], recipe: Recipe) -> None:
+def test_recipes_with_several_networks_and_weights_of_another_network_are_refused(
+    pretrained: tuple[By, Path], recipe: Recipe, sides: Split
+) -> None:
     _, run = pretrained
     with pytest.raises(UnfitSetting, match="networks of its own"):
         pretraining(several(), By.MASKED)
     # of five labels instead of three: all but the last layers fit
     five = partial(UNet, 3, 1, 5, (8, 16, 32), (2, 2), num_res_units=1, norm="INSTANCE")
-    begun_with(replace(recipe, network=five), run / PRETRAINED).network()
+    begun_with(replace(recipe, network=five), run / PRETRAINED, sides, _untold).network()
     with pytest.raises(UnfitSetting, match="another network"):
-        begun_with(replace(recipe, network=partial(unet, (16, 32), (2,))), run / PRETRAINED)
+        begun_with(replace(recipe, network=partial(unet, (16, 32), (2,))), run / PRETRAINED, sides, _untold)
 
 
 def test_every_task_without_labels_is_told_by_its_own_name() -> None:

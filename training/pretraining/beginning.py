@@ -11,18 +11,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from training.checkpoint import load, save
 from training.data.cases import Case, Split
-from training.errors import BrokenRun, UnfitSetting
-from training.fit import BEST, fit, trained
+from training.errors import BrokenRun, OtherRun, UnfitSetting
+from training.fit import BEST, LAST, fit, identity, is_of, trained
 from training.networks.late_fusion import LateFusion
 from training.pretraining.pretexts import PRETEXTS, By, Pretext
 from training.pretraining.unlabelled import unlabelled
 from training.progress import Named, Progress
 from training.ranks import Ranks
-from training.recipe import AS_IT_IS, EvaluationOptions, Outcome, Recipe, Schedule
+from training.recipe import AS_IT_IS, EvaluationOptions, Example, Outcome, Recipe, Schedule
 from training.tasks.answers import Answerer
 from training.tasks.regression import Estimator
 from training.tasks.segmentation import Segmenter
@@ -31,14 +32,15 @@ PRETRAINED = "pretrained.pt"
 """The weights that a pre-training learned, in the run's folder; `hilum train … --from` takes it."""
 PRETRAINING = "pretraining"
 """Its run, in the run's folder."""
-_FEWEST = 10
-"""Images: one of ten tells when to stop."""
+_FEWEST = 11
+"""Images: one of ten tells when to stop, and of views two at the least, as one alone is told from no other."""
 _VALIDATING = 0.1
 _BATCH = 16
 _VOXELS = 1 << 20
 """Of a batch, about: views are compared within one, and more of them tell more."""
 _RATE = 1e-3
 _TOLD = 5
+_UNKNOWN = "which may know who is held out"
 _OTHERWISE = 1 / 8
 """The share of a file's tensors that may not fit: the last layers are as wide as there are classes or structures."""
 
@@ -64,6 +66,8 @@ class Beginning:
             raise UnfitSetting("--pretrain and --from do not go together: weights are learned, or taken")
         if self.by is None and (self.unlabelled is not None or self.epochs is not None):
             raise UnfitSetting("--unlabelled and --pretrain-epochs go with --pretrain masked or --pretrain contrastive")
+        if self.epochs is not None and self.epochs < 1:
+            raise UnfitSetting(f"--pretrain-epochs {self.epochs}: 1 at the least")
         return self
 
 
@@ -120,12 +124,14 @@ def pretraining(recipe: Recipe, by: By) -> Pretrained:
             "name": f"{recipe.name} {by}",
             "network": lambda: pretext.network(recipe.network(), shape),
             "loss": lambda: pretext.loss,
+            # windows are cut around what is labelled
+            "example": partial(_without_labels, recipe.example),
             "augment": lambda: pretext.augment(recipe.augment()),
             "watched": pretext.figure,
             "averaged": 0.0,
             # a smaller window would be another network's
             "cut_by": 0,
-            "schedule": replace(recipe.schedule, batch=batch, learning_rate=_RATE, patience=recipe.schedule.epochs),
+            "schedule": replace(recipe.schedule, batch=batch, learning_rate=_RATE),
         },
         pretext=pretext,
     )
@@ -136,12 +142,12 @@ def begun(
     sides: Split,
     run: Path,
     asked: Beginning,
-    seed: int,
+    schedule: Schedule,
     ranks: Ranks,
     progress: Progress,
     tell: Callable[[str], None],
 ) -> Recipe:
-    """The recipe, its network begun as was asked.
+    """The recipe, its network begun as was asked; `schedule` is that of the training itself.
 
     Raises
     ------
@@ -149,8 +155,11 @@ def begun(
     """
     if asked.by is None:
         assert asked.file is not None, "one of both is asked for"
-        return begun_with(recipe, asked.file)
+        return begun_with(recipe, asked.file, sides, tell)
     pretext, cases = pretraining(recipe, asked.by), list(sides.train)
+    before = load(run / LAST)
+    if before is not None and f", {_begins(pretext.name)} " not in str(before.get("identity")):
+        raise OtherRun(f"{run} holds another run, which did not begin so: {before.get('identity')}. Name another --out")
     if asked.unlabelled is not None:
         more = unlabelled(asked.unlabelled, recipe, asked.modality, (*sides.validation, *sides.test))
         for reason in (*more.left_out[:_TOLD], *([f"and {len(more.left_out) - _TOLD} more"] if len(more.left_out) > _TOLD else [])):
@@ -169,18 +178,21 @@ def begun(
     # every so many, by their order: they are of the training side, and tell only when to stop
     every = round(1 / _VALIDATING)
     parted = Split(train=tuple(case for at, case in enumerate(cases) if at % every), validation=tuple(cases[::every]), test=())
-    schedule = replace(pretext.schedule, seed=seed, **({} if asked.epochs is None else {"epochs": asked.epochs}))
-    outcome = fit(pretext, parted, run / PRETRAINING, schedule, ranks, Named("pre-training", progress))
+    epochs = asked.epochs or schedule.epochs
+    own = replace(pretext.schedule, seed=schedule.seed, epochs=epochs, patience=epochs)
+    outcome = fit(pretext, parted, run / PRETRAINING, own, ranks, Named("pre-training", progress))
     if ranks.first:
         tell(f"pre-trained on {len(cases)} images, labels unread: {outcome.epochs} epochs, {pretext.watched} {outcome.best:.4f}")
-        save(run / PRETRAINED, _learned(pretext, run / PRETRAINING, recipe))
+        learned = _learned(pretext, run / PRETRAINING, recipe)
+        save(run / PRETRAINED, {**learned, "identity": identity(pretext, sides, own, ranks)})
     # written by the first before any other reads it
     ranks.mean(0.0)
-    return begun_with(recipe, run / PRETRAINED)
+    return begun_with(recipe, run / PRETRAINED, sides, tell)
 
 
-def begun_with(recipe: Recipe, file: Path) -> Recipe:
-    """The recipe whose network begins with the weights of a file; those that the file does not have are drawn as always.
+def begun_with(recipe: Recipe, file: Path, sides: Split, tell: Callable[[str], None]) -> Recipe:
+    """The recipe whose network begins with the weights of a file; those that the file does not have are drawn as always. Weights that were
+    learned on other sides than `sides` may know who is held out: that is told, and stands on the card.
 
     Raises
     ------
@@ -202,8 +214,23 @@ def begun_with(recipe: Recipe, file: Path) -> Recipe:
             f"({', '.join(other[:3])})"
         )
     digest = hashlib.sha256(b"".join(values.contiguous().numpy().tobytes() for values in taken.values())).hexdigest()[:16]
-    source = str(state.get("pretext") or "weights")
-    return replace(recipe, network=partial(_with, recipe.network, taken), begins=f"begun with {source} {digest}")
+    begins = f"{_begins(str(state.get('pretext') or 'weights'))} {digest}"
+    if not is_of(state, sides) or _UNKNOWN in str(state.get("identity")):
+        begins += f", {_UNKNOWN}"
+        tell(
+            f"{file} WAS LEARNED ON OTHER CASES, OR ANOTHER SPLIT, THAN THIS RUN'S: whether it has seen those who are held out here nobody "
+            "knows, and the figures may be better than they are elsewhere; the card says so"
+        )
+    return replace(recipe, network=partial(_with, recipe.network, taken), begins=begins)
+
+
+def _begins(source: str) -> str:
+    return f"begun with {source}"
+
+
+def _without_labels(example: Callable[[Any], Example], case: Any) -> Example:
+    shown = example(case)
+    return Example(image=shown.image, target=np.zeros_like(shown.target))
 
 
 def _with(network: Callable[[], Any], taken: Mapping[str, torch.Tensor]) -> Any:
