@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from enum import Enum
 from typing import Protocol
 
@@ -92,12 +93,29 @@ def judged(now: SizedNodule, then: SizedNodule, days: int) -> Judged:
     if (mm > GREW_MM and not up) or (mm < -GREW_MM and not down) if solid else (up and mm3 < 0) or (down and mm3 > 0):
         why = say("its volume and its diameter do not tell the same")
         return Judged(trend=Trend.UNDETERMINED, why=why, change=change)
+    more_mm = float(_solid_part_mm(now) - _solid_part_mm(then))
+    if now.density is Density.PART_SOLID and not up and (more_mm >= CHANGED_MM or (more_mm <= -CHANGED_MM and not down)):
+        why = say(
+            "its solid part is {now} mm long and was {then} mm, and the whole did not change likewise",
+            now=str(_solid_part_mm(now)),
+            then=str(_solid_part_mm(then)),
+        )
+        return Judged(trend=Trend.UNDETERMINED, why=why, change=change, course=_course(more_mm, days))
     if not up:
         return Judged(trend=Trend.SHRINKAGE if down else Trend.NO_GROWTH, change=change)
     if solid:
         change = SizeChange(mm=mm, mm3=mm3, share=change.share, doubling_days=doubling_days(then.volume_mm3, now.volume_mm3, days))
-    grew = mm > GREW_MM and (days <= YEAR_DAYS or mm * YEAR_DAYS / days > GREW_MM)
-    return Judged(trend=Trend.GROWTH, change=change, course=Course.GROWING if grew else Course.UNKNOWN)
+    return Judged(trend=Trend.GROWTH, change=change, course=_course(mm, days))
+
+
+def _course(mm: float, days: int) -> Course:
+    """As Lung-RADS has growth by so many mm in so many days."""
+    return Course.GROWING if mm > GREW_MM and (days <= YEAR_DAYS or mm * YEAR_DAYS / days > GREW_MM) else Course.UNKNOWN
+
+
+def _solid_part_mm(one: SizedNodule) -> Decimal:
+    """No longer than the nodule, to a tenth of a mm."""
+    return Decimal(f"{min(one.solid_mm, one.long_mm):.1f}")
 
 
 def doubling_days(then_mm3: float, now_mm3: float, days: int) -> float:

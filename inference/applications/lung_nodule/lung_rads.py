@@ -110,7 +110,7 @@ def _between(one: MeasuredNodule, course: Course) -> tuple[int, int]:
         return (place if course is Course.GROWING else least), place
     if course is Course.NEW and size < _PART_SOLID_FROM:
         return least, max(most, CATEGORIES.index(PROBABLY_BENIGN))
-    # the whole grew, or is new; whether its solid part did is not known
+    # the whole or its solid part grew, or it is new; of the solid part only the longest diameter is known
     changed = _below(_tenth(min(one.solid_mm, one.long_mm)), _SOLID_PART_CHANGED, VERY_SUSPICIOUS)
     return least, max(most, CATEGORIES.index(changed))
 

@@ -290,6 +290,9 @@ REMARKS: Mapping[str, str] = {
     "one of the prior lies where this and others are": "既往图像上的一个结节位于该结节及其他结节处",
     "the prior has a mark there that is too unsure to be one": "既往图像该处有标记，但不足以确定为结节",
     "its volume and its diameter do not tell the same": "体积与直径的变化不一致",
+    "its solid part is {now} mm long and was {then} mm, and the whole did not change likewise": (
+        "实性成分长{now} mm，既往为{then} mm，而整体未相应变化"
+    ),
     "it reaches the first or the last image of a visit": "达到某次检查的首幅或末幅图像",
     "its density class was another": "密度分类与既往不同",
     "when {which} was acquired is not said, or not alike": "{which}的采集日期未注明或不一致",

@@ -57,6 +57,33 @@ def test_a_subsolid_nodule_grows_from_2_mm_on(more_mm: float, trend: Trend) -> N
     assert found.change.doubling_days is None
 
 
+def part_solid(mm: float, solid_mm: float) -> Sized:
+    return replace(ball(mm, Density.PART_SOLID), solid_mm=solid_mm)
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "trend", "course"),
+    [
+        (part_solid(15, 11), part_solid(15, 6), Trend.UNDETERMINED, Course.GROWING),
+        (part_solid(15, 8), part_solid(15, 6), Trend.UNDETERMINED, Course.GROWING),
+        (part_solid(15, 7.1), part_solid(15, 5.1), Trend.UNDETERMINED, Course.GROWING),
+        (part_solid(15, 7.9), part_solid(15, 6), Trend.NO_GROWTH, Course.UNKNOWN),
+        (part_solid(12, 9), part_solid(15, 6), Trend.UNDETERMINED, Course.GROWING),
+        (part_solid(15, 6), part_solid(15, 11), Trend.UNDETERMINED, Course.UNKNOWN),
+        (part_solid(12, 6), part_solid(15, 11), Trend.SHRINKAGE, Course.UNKNOWN),
+        (part_solid(18, 11), part_solid(15, 6), Trend.GROWTH, Course.GROWING),
+    ],
+)
+def test_of_a_part_solid_nodule_the_solid_part_is_looked_at_too(now: Sized, then: Sized, trend: Trend, course: Course) -> None:
+    """Fleischner Society 2017, Lung-RADS v2022: it is what is followed. One whose solid part became longer in a whole that stayed, or that
+    drew together, is neither unchanged nor smaller; and a screening category counts it as growing."""
+    found = judged(now, then, 100)
+    assert (found.trend, found.course) == (trend, course)
+    assert (found.why is not None) is (trend is Trend.UNDETERMINED)
+    if found.why is not None:
+        assert f"solid part is {now.solid_mm:.1f} mm long and was {then.solid_mm:.1f} mm" in str(found.why)
+
+
 def test_a_volume_that_became_twice_as_large_doubled_in_the_days_between() -> None:
     """And one of 8 times in a third of them; a ball that grows from 10 to 11 mm in 90 days by Schwartz: 90 ln 2 / (3 ln 1.1) = 218.2."""
     assert doubling_days(100, 200, 150) == pytest.approx(150)
