@@ -290,6 +290,9 @@ REMARKS: Mapping[str, str] = {
     "one of the prior lies where this and others are": "既往图像上的一个结节位于该结节及其他结节处",
     "the prior has a mark there that is too unsure to be one": "既往图像该处有标记，但不足以确定为结节",
     "its volume and its diameter do not tell the same": "体积与直径的变化不一致",
+    "at one of the visits it has less than {least} mm³, of which a quarter is a few voxels": (
+        "其在某次检查中体积不足{least} mm³，四分之一仅为数个体素"
+    ),
     "its solid part is {now} mm long and was {then} mm, and the whole did not change likewise": (
         "实性成分长{now} mm，既往为{then} mm，而整体未相应变化"
     ),

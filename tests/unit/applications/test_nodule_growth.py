@@ -57,6 +57,28 @@ def test_a_subsolid_nodule_grows_from_2_mm_on(more_mm: float, trend: Trend) -> N
     assert found.change.doubling_days is None
 
 
+@pytest.mark.parametrize(
+    ("now", "then", "trend"),
+    [
+        (ball(4.4), ball(4.0), Trend.UNDETERMINED),
+        (ball(4.0), ball(4.5), Trend.UNDETERMINED),
+        (ball(4.2), ball(4.0), Trend.NO_GROWTH),
+        (ball(6.0), ball(4.0), Trend.GROWTH),
+        (ball(4.0), ball(6.0), Trend.SHRINKAGE),
+        (Sized(volume_mm3=104, long_mm=11.0), Sized(volume_mm3=80), Trend.GROWTH),
+        (Sized(volume_mm3=103, long_mm=11.0), Sized(volume_mm3=79.9), Trend.UNDETERMINED),
+    ],
+)
+def test_of_a_solid_nodule_of_few_voxels_a_quarter_of_the_volume_is_not_enough(now: Sized, then: Sized, trend: Trend) -> None:
+    """4 mm are 17 voxels of 1.25 mm: a third more may be the grid. Where the mean diameter changed by 2 mm too, it is told; no days in
+    which it doubles are told of what is undetermined."""
+    found = judged(now, then, 100)
+    assert found.trend is trend
+    assert ("less than 80 mm³" in str(found.why)) is (trend is Trend.UNDETERMINED)
+    assert found.change is not None
+    assert (found.change.doubling_days is None) is (trend is not Trend.GROWTH)
+
+
 def part_solid(mm: float, solid_mm: float) -> Sized:
     return replace(ball(mm, Density.PART_SOLID), solid_mm=solid_mm)
 
