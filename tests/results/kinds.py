@@ -348,6 +348,7 @@ def chest_ct_with_prior(folder: Path) -> Case:
             "PatientID": "NODULES",
             "StudyDate": day,
             "AcquisitionDate": day,
+            "ConvolutionKernel": made_visit.kernel,
             "FrameOfReferenceUID": made_visit.frame_of_reference_uid,
         }
         uid = made_visit.study_instance_uid

@@ -156,7 +156,9 @@ def _reasons(current: Volume, prior: Volume) -> Iterator[Translatable]:
     apart = current.spacing_mm[0], prior.spacing_mm[0]
     if abs(apart[0] - apart[1]) > ALIKE_MM:
         yield say("slices are {now} mm apart, and were {then} mm", now=f"{apart[0]:.3g}", then=f"{apart[1]:.3g}")
-    if current.kernel != prior.kernel:
+    if not current.kernel and not prior.kernel:
+        yield say("with which kernel it was reconstructed is said of neither visit, or not alike")
+    elif current.kernel != prior.kernel:
         yield say("the kernel is {now}, and was {then}", now=_named(current.kernel), then=_named(prior.kernel))
 
 

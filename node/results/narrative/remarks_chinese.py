@@ -277,14 +277,16 @@ REMARKS: Mapping[str, str] = {
         "既往图像对齐后，以相距{reach} mm以内者为同一结节；两次呼吸不同，未作形变校正。实性结节体积变化达25 %、"
         "其他结节平均径变化达2 mm者计为增大或缩小（{sources}）。生长情况不说明是否恶性。"
     ),
-    "A nodule of {mm} mm of the prior (slice {image} of {images}) lies where today's CT shows no lung.": (
-        "既往图像（第{image}层，共{images}层）有一个{mm} mm结节，本次CT未包括该处肺组织。"
+    "A nodule of {mm} mm of the prior (slice {image} of {images} from the feet on) lies where today's CT shows no lung.": (
+        "既往图像（自足侧起第{image}层，共{images}层）有一个{mm} mm结节，本次CT未包括该处肺组织。"
     ),
-    "Of a nodule of {mm} mm of the prior (slice {image} of {images}) today's CT has but an unsure mark.": (
-        "既往图像（第{image}层，共{images}层）有一个{mm} mm结节，本次CT该处仅有不确定的标记。"
+    "Of a nodule of {mm} mm of the prior (slice {image} of {images} from the feet on) today's CT has but an unsure mark.": (
+        "既往图像（自足侧起第{image}层，共{images}层）有一个{mm} mm结节，本次CT该处仅有不确定的标记。"
     ),
-    "Not found again is a nodule of {mm} mm of the prior (slice {image} of {images}; about slice {here} of today's): it is gone, "
-    "or was missed.": "既往图像（第{image}层，共{images}层；约本次第{here}层）的一个{mm} mm结节未再检出：已消失，或漏检。",
+    "Not found again is a nodule of {mm} mm of the prior (slice {image} of {images} from the feet on; about slice {here} of {now} "
+    "of today's): it is gone, or was missed.": (
+        "既往图像（自足侧起第{image}层，共{images}层；约本次第{here}层，共{now}层）的一个{mm} mm结节未再检出：已消失，或漏检。"
+    ),
     "several of the prior, or none, may be this one": "既往图像上可能有数个与之对应，也可能没有",
     "{count} of the prior lie where it is": "既往图像上有{count}个结节位于该处",
     "one of the prior lies where this and others are": "既往图像上的一个结节位于该结节及其他结节处",
@@ -306,6 +308,7 @@ REMARKS: Mapping[str, str] = {
     "how thick the slices are is not said of both visits": "两次检查的层厚未全部注明",
     "slices are {now} mm thick, and were {then} mm": "层厚为{now} mm，既往为{then} mm",
     "slices are {now} mm apart, and were {then} mm": "层间距为{now} mm，既往为{then} mm",
+    "with which kernel it was reconstructed is said of neither visit, or not alike": "两次检查的卷积核均未注明或不一致",
     "the kernel is {now}, and was {then}": "卷积核为{now}，既往为{then}",
     "not said": "未注明",
     "Slices are {found}, the guideline measures on {thin} mm: sizes and densities are approximate.": (

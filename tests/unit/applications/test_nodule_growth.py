@@ -186,6 +186,13 @@ def test_visits_that_differ_are_not_compared(prior: Volume, why: list[str]) -> N
     assert list(not_comparable(volume(), prior)) == why
 
 
+def test_visits_of_which_neither_says_its_kernel_are_not_compared() -> None:
+    """A sharp kernel and a soft one draw other outlines: of two that nobody names nobody knows that they are one."""
+    assert list(not_comparable(volume(kernel=""), replace(THEN, kernel=""))) == [
+        "with which kernel it was reconstructed is said of neither visit, or not alike"
+    ]
+
+
 def test_days_are_those_of_the_calendar() -> None:
     """From the first of December to the first of March of a year without a leap day: 31 + 31 + 28."""
     assert days_between(volume(), THEN) == 90
