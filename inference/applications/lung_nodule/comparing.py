@@ -172,19 +172,26 @@ class _Visits:
         one, spot = self._then.reported[index], self._spots[1][index]
         values = {
             "mm": f"{(one.long_mm + one.short_mm) / 2:.0f}",
-            "image": str(one.image + 1),
+            "image": _from_the_feet(self._prior, one.image),
             "images": str(len(self._prior.voxels)),
         }
         if not _looked_at(self._current, self._now, np.array(spot.at_mm), spot.half_mm):
-            return say("A nodule of {mm} mm of the prior (slice {image} of {images}) lies where today's CT shows no lung.", **values)
+            return say(
+                "A nodule of {mm} mm of the prior (slice {image} of {images} from the feet on) lies where today's CT shows no lung.",
+                **values,
+            )
         faint = [each for each in self._now.candidates if each not in self._now.reported]
         if faint and float(apart_mm([_spot(each, np.eye(4)) for each in faint], [spot]).min()) <= _ALONE_MM:
-            return say("Of a nodule of {mm} mm of the prior (slice {image} of {images}) today's CT has but an unsure mark.", **values)
+            return say(
+                "Of a nodule of {mm} mm of the prior (slice {image} of {images} from the feet on) today's CT has but an unsure mark.",
+                **values,
+            )
         here = int(np.clip(round(float(self._current.to_indices(np.array(spot.at_mm))[0])), 0, len(self._current.voxels) - 1))
         return say(
-            "Not found again is a nodule of {mm} mm of the prior (slice {image} of {images}; about slice {here} of today's): it is gone, "
-            "or was missed.",
-            here=str(here + 1),
+            "Not found again is a nodule of {mm} mm of the prior (slice {image} of {images} from the feet on; about slice {here} of {now} "
+            "of today's): it is gone, or was missed.",
+            here=_from_the_feet(self._current, here),
+            now=str(len(self._current.voxels)),
             **values,
         )
 
@@ -192,6 +199,11 @@ class _Visits:
 def _spot(one: Candidate, matrix: Affine) -> Spot:
     x, y, z = (float(each) for each in (matrix @ np.append(one.centre_mm, 1.0))[:3])
     return Spot(at_mm=(x, y, z), half_mm=one.long_mm / 2)
+
+
+def _from_the_feet(volume: Volume, image: int) -> str:
+    """The number of a slice, from 1. Slices follow their normal, and InstanceNumbers run either way: a number alone is two slices."""
+    return str(image + 1 if volume.affine[2, 0] > 0 else len(volume.voxels) - image)
 
 
 def _looked_at(volume: Volume, detected: Detected, at_mm: np.ndarray, half_mm: float) -> bool:

@@ -1,5 +1,6 @@
 """lung-nodule with a prior: made chests whose patient lies otherwise, and whose nodules grew by known shares."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -85,6 +86,26 @@ def test_each_nodule_is_matched_and_its_growth_is_what_was_planted(found: Findin
     assert len(said(found, "Not found again is a nodule of 10 mm")) == 1
     assert not said(found, "Growth is undetermined")
     assert said(found, f"Compared with the prior CT of {THEN.isoformat()}, {DAYS} days before.")
+
+
+def test_where_what_is_gone_was_is_told_from_the_feet_on(found: Findings, pair: VolumeSet) -> None:
+    """By hand: it lay 9 mm nearer to the feet, on slice 24.6 from 0, and would be on 32.3 of today's. A patient who went in feet first has
+    his slices from the head on; the sentence is the same, whichever visit it was."""
+    beginning = "Not found again is a nodule of 10 mm of the prior"
+    feet_first = analyse(APPLICATION, pair_of(_feet_first(pair.reference), _feet_first(pair["prior"])), ByHeart())
+    for findings in (found, feet_first):
+        (remark,) = said(findings, beginning)
+        told = re.search(r"slice (\d+) of 88 from the feet on; about slice (\d+) of 88 of today's", remark)
+        assert told is not None, remark
+        assert [int(number) - 1 for number in told.groups()] == pytest.approx([24.6, 32.3], abs=1)
+
+
+def _feet_first(volume: Volume) -> Volume:
+    """The same patient, rows and slices the other way."""
+    middle = np.array(volume.voxels.shape) - 1
+    turned = np.diag([-1.0, 1.0, -1.0, 1.0])
+    turned[[0, 2], 3] = middle[[0, 2]]
+    return replace(volume, voxels=np.ascontiguousarray(volume.voxels[::-1, :, ::-1]), affine=volume.affine @ turned)
 
 
 def test_the_prior_is_laid_where_the_patient_lies(found: Findings) -> None:
