@@ -11,17 +11,19 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from inference.applications.catalog import load
 from inference.findings import Findings, Registration
 from inference.imaging.assemble import assemble
 from inference.imaging.subject import pair_of
 from inference.imaging.write_series import write_series
-from node.domain.profile import Kind
+from node.domain.profile import Kind, Language
 from node.results.check import check
 from node.results.encode import encode
 from node.results.port import Encoded, Encoding, NotRigid, RegistrationDiffers
 from node.results.sources import read_sources
 from tests.lab.validators import dcentvfy, dciodvfy
 from tests.results import made
+from tests.results.kinds import EVERYTHING
 
 _C, _S = np.cos(np.radians(8)), np.sin(np.radians(8))
 MATRIX = np.array([[_C, -_S, 0, 12.5], [_S, _C, 0, -7.25], [0, 0, 1, 31.0], [0, 0, 0, 1]])
@@ -159,3 +161,14 @@ def test_equal_encodings_give_equal_bytes(tmp_path: Path) -> None:
     """No clock and no dice."""
     encoding = encoding_of(*pair(tmp_path))
     assert registration(encoding).data == registration(encoding).data
+
+
+@pytest.mark.parametrize("laid", [True, False])
+def test_what_was_laid_on_nothing_is_not_said_to_be_compared(tmp_path: Path, laid: bool) -> None:
+    """lung-nodule got a prior, and says by a remark why it compared nothing with it: the narrative does not say before that it did."""
+    current, prior = pair(tmp_path)
+    subject = pair_of(current=assemble(current), prior=assemble(prior))
+    found = Findings(registration=Registration(matrix=MATRIX) if laid else None)
+    encoding = made.encoding([*current, *prior], found, volume=subject, application=load("lung-nodule"), profiles=(EVERYTHING,))
+    (narrative,) = (one for one in encode(encoding) if one.kind == Kind.NARRATIVE and one.form == Language.ENGLISH)
+    assert (b"Compared with the prior" in narrative.data) is laid

@@ -11,6 +11,7 @@ from enum import IntEnum
 import numpy as np
 
 from inference.applications.look_alikes import look_alike_of
+from inference.applications.port import RegistrationOutput
 from inference.codes import ABSENT, MORPHOLOGICALLY_ABNORMAL_STRUCTURE, PRESENT, UNDETERMINED, Code
 from inference.findings import Evaluation, Location, Measurement, Quality, Segment, Span
 from inference.imaging.subject import Cine, Phases, prior_in
@@ -183,7 +184,7 @@ class _Speaker:
             images=len(self._sources.slices),
             frames=isinstance(encoding.subject, Cine),
             grid=extent(encoding.subject, words=False),
-            prior_date=self._prior_date(),
+            prior_date=self._prior_date() if self._compares() else None,
         )
         application = encoding.application
         said = self._wording.analysed(
@@ -428,6 +429,13 @@ class _Speaker:
         if span is None or not isinstance(subject, Cine) or subject.times_s is None:
             return None
         return float(subject.times_s[span.first]), float(subject.times_s[span.last])
+
+    def _compares(self) -> bool:
+        """Whether the prior, where there is one, was compared: whoever can do without one, and would say how it lies, could not lay it."""
+        outputs = self._encoding.application.outputs
+        if not self._encoding.application.accepts.without_prior or not any(isinstance(one, RegistrationOutput) for one in outputs):
+            return True
+        return self._encoding.findings.registration is not None
 
     def _prior_date(self) -> str | None:
         """The day of the prior; "" where its header says none; None where there is no prior."""
