@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +235,13 @@ PREDECESSOR = Predecessor(
     sop_instance_uid="1.2.3.9.1",
     sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34",
 )
+
+
+def tampered(one: Encoded, **changes: object) -> Encoded:
+    """The object with other values in some attributes, as a defect in the writer would leave it."""
+    dataset = pydicom.dcmread(BytesIO(one.data))
+    for keyword, value in changes.items():
+        setattr(dataset, keyword, value)
+    file = BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return replace(one, data=file.getvalue())

@@ -51,16 +51,6 @@ def read(one: Encoded) -> Dataset:
     return pydicom.dcmread(BytesIO(one.data))
 
 
-def tampered(one: Encoded, **changes: object) -> Encoded:
-    """The object with other values in some attributes, as a defect in the writer would leave it."""
-    dataset = read(one)
-    for keyword, value in changes.items():
-        setattr(dataset, keyword, value)
-    file = BytesIO()
-    dataset.save_as(file, enforce_file_format=True)
-    return replace(one, data=file.getvalue())
-
-
 @pytest.mark.peers
 @pytest.mark.parametrize("name", made.ORIENTATIONS)
 def test_dcmqi_reads_every_value_where_it_was_computed(tmp_path: Path, name: str) -> None:
@@ -235,15 +225,15 @@ def test_a_map_that_was_written_otherwise_does_not_leave(tmp_path: Path) -> None
     stored = np.frombuffer(read(one).FloatPixelData, dtype="<f4").copy()
     stored[77] += 1
     with pytest.raises(MapDiffers, match="values"):
-        check([tampered(one, FloatPixelData=stored.tobytes())], encoding, sources)
+        check([made.tampered(one, FloatPixelData=stored.tobytes())], encoding, sources)
     frames = read(one).PerFrameFunctionalGroupsSequence
     with pytest.raises(MapDiffers, match="does not lie"):
-        check([tampered(one, PerFrameFunctionalGroupsSequence=frames[::-1])], encoding, sources)
+        check([made.tampered(one, PerFrameFunctionalGroupsSequence=frames[::-1])], encoding, sources)
     frames = read(one).PerFrameFunctionalGroupsSequence
     images = [frame.DerivationImageSequence[0].SourceImageSequence[0] for frame in frames]
     images[0].ReferencedSOPInstanceUID = images[1].ReferencedSOPInstanceUID
     with pytest.raises(ReferencesDiffer):
-        check([tampered(one, PerFrameFunctionalGroupsSequence=frames)], encoding, sources)
+        check([made.tampered(one, PerFrameFunctionalGroupsSequence=frames)], encoding, sources)
 
 
 @pytest.mark.peers

@@ -42,15 +42,6 @@ def read(one: Encoded) -> Dataset:
     return pydicom.dcmread(BytesIO(one.data))
 
 
-def tampered(one: Encoded, **changes: object) -> Encoded:
-    dataset = read(one)
-    for keyword, value in changes.items():
-        setattr(dataset, keyword, value)
-    file = BytesIO()
-    dataset.save_as(file, enforce_file_format=True)
-    return replace(one, data=file.getvalue())
-
-
 @pytest.mark.peers
 @pytest.mark.parametrize("name", made.ORIENTATIONS)
 def test_dcmqi_reads_every_value_where_it_was_computed(tmp_path: Path, name: str) -> None:
@@ -117,4 +108,4 @@ def test_a_map_that_was_written_otherwise_is_refused(tmp_path: Path) -> None:
         ({"ContentDescription": "Other, how unsure the network is: no finding"}, MapDiffers),
     ):
         with pytest.raises(refused):
-            check([tampered(good, **changes)], given, sources)
+            check([made.tampered(good, **changes)], given, sources)
