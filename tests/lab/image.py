@@ -60,6 +60,7 @@ class Podman:
             str(program("podman", "podman")),
             f"--root={folder / 'storage'}",
             f"--runroot={folder / 'run'}",
+            f"--tmpdir={folder / 'tmp'}",  # of its own, for `system reset` takes it away
             "--storage-driver=overlay",
             f"--runtime={program('runc', 'runc')}",
             "--cgroup-manager=cgroupfs",

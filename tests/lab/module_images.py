@@ -141,8 +141,10 @@ def module_images() -> Iterator[ModuleImages]:
         pytest.skip("podman without root needs ranges of user numbers, which this host may not have")
     folder = Path(tempfile.mkdtemp(prefix="hilum-modules-"))
     runtime = program("runc", "runc")
+    # a `system reset` takes away the folder of what podman keeps while a machine is up, also from under another podman that shares it
     (folder / "containers.conf").write_text(
-        f'[engine]\nruntime = "{runtime.name}"\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n', encoding="utf-8"
+        f'[engine]\nruntime = "{runtime.name}"\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\ntmp_dir = "{folder}/tmp"\n',
+        encoding="utf-8",
     )
     (folder / "storage.conf").write_text(
         f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/storage"\nrunroot = "{folder}/run"\n', encoding="utf-8"
