@@ -31,7 +31,8 @@ from tests.lab.program import wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.registry, pytest.mark.timeout(1200)]
 
 STUDIES = 12
-KILLS = 50
+KILLS = 15
+"""`make crash` kills any process at any moment, far more often."""
 _APPLICATIONS = Path(__file__).parents[2] / "bench" / "applications"
 _PATIENCE_S = 600
 _LAYERS = 40  # about a quarter of a second a study on one core
@@ -47,9 +48,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def triton(repository: Path) -> Iterator[LocalTriton]:
-    """A real tritonserver."""
+    """A real tritonserver; who kills it starts it again."""
     with LocalTriton(repository) as server:
         yield server
 
@@ -198,8 +199,8 @@ def _confined(node: Node) -> list[psutil.Process]:
     return found
 
 
-def test_a_worker_is_killed_fifty_times_at_random_moments(tmp_path: Path, repository: Path) -> None:
-    """Two workers, one of them killed fifty times while it holds work; a seeded draw says when, within twice what the first study took.
+def test_a_worker_is_killed_at_random_moments(tmp_path: Path, repository: Path) -> None:
+    """Two workers, one of them killed fifteen times while it holds work; a seeded draw says when, within twice what the first study took.
     Attempts are set far above what chance needs: that a study which kills its worker is parked is shown elsewhere."""
     settings = _settings(tmp_path, repository, engine={"kind": "embedded", "threads": 1}, workers=2)
     settings["applications"] = {"bench-soften": {"attempts": 100}}
