@@ -1,4 +1,5 @@
-"""The simulated flow: a hundred schedules hold, the same seed does the same, and stages that are broken on purpose are found."""
+"""The simulated flow: some schedules hold (`make crash` plays two thousand), the same seed does the same, and stages that are broken on
+purpose are found."""
 
 import os
 import subprocess
@@ -21,9 +22,9 @@ def _simulated(*arguments: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, cwd=_ROOT, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)
 
 
-def test_a_hundred_schedules_lose_double_and_orphan_nothing() -> None:
+def test_schedules_lose_double_and_orphan_nothing() -> None:
     """Two senders, two workers, an operator, two archives that lose answers, a clock that jumps, kills between any two operations."""
-    said = _simulated("--schedules", 100, "--seed", 1)
+    said = _simulated("--schedules", 25, "--seed", 1)
     assert said.returncode == 0, said.stdout + said.stderr
     assert " 0 kills" not in said.stdout
 
