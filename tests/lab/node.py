@@ -132,7 +132,7 @@ class Node:
         self._stages = [] if stages is None else ["--stages", stages]
         self._environment = environment
         self._under = under
-        self._interpreter = interpreter or environment is not None or bool(under) or sys.platform != "linux"
+        self._interpreter = interpreter or bool(environment) or bool(under) or sys.platform != "linux"
         self._starts = 0
         self._read_bytes, self._events = 0, list[dict[str, Any]]()
         self._program: Program | None = None

@@ -14,10 +14,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _PATIENCE_S = 300
 _SETTLES_S = 1.0
-_SLICES, _SIDE = 4000, 16
+_SLICES, _SIDE = 1500, 16
+"""`python -m bench large` sends 4,000 of 512 by 512."""
 _FRAMES = 4100
 """Of half a MiB: their pixels are more than 2 GiB, where a signed length of 32 bits ends."""
-_A_LITTLE_MIB, _SOME_MIB = 96, 160
+_A_LITTLE_MIB = 96
 """Measured: receive grows by less than 1 MiB with either; flow by 5 with one instance of 2 GiB, by 37 with 4,000 rows to index."""
 
 
@@ -28,7 +29,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(tmp_path / "node", ignore_errors=True)
 
 
-def test_a_study_of_four_thousand_slices_is_one_job(folder: Path) -> None:
+def test_a_study_of_very_many_slices_is_one_job(folder: Path) -> None:
     """Every slice is indexed, the study is one job, which is done, each result came once; receive and flow hold little more."""
     study = slices_of(_SLICES, side=_SIDE)
     with node(folder, quiet="4s", durability="association") as running:
@@ -44,7 +45,7 @@ def test_a_study_of_four_thousand_slices_is_one_job(folder: Path) -> None:
     assert (arrival["instances"], arrival["revision"], series["standings"]) == (_SLICES, 1, {"current": _SLICES})
     assert [one["id"] for one in said.json["jobs"]] == [job["id"]]
     assert peaks.grown("receive") < _A_LITTLE_MIB
-    assert peaks.grown("flow") < _SOME_MIB
+    assert peaks.grown("flow") < _A_LITTLE_MIB
     assert len(list((folder / "results").rglob("*.dcm"))) == 2
 
 
