@@ -99,15 +99,15 @@ def _python(program: str, *arguments: str) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_the_server_goes_away_in_the_middle_of_everything(postgres: Postgres, url: str, story: Story) -> None:
-    """Two workers on 120 jobs; the server is restarted in order, stopped as in a crash, and killed with every session. In the end each job
+    """Two workers on 60 jobs; the server is restarted in order, stopped as in a crash, and killed with every session. In the end each job
     was claimed once, moved once through every state, and its objects were made and delivered once."""
-    jobs = 120
+    jobs = 60
     story.receive(1)
     ids = story.route(*(story.job_asked(application=f"application {n}") for n in range(jobs)))
     workers = [_python(WORKER, url, f"host:{n}", str(jobs)) for n in range(2)]
     try:
         for round_, how in enumerate([signal.SIGINT, signal.SIGQUIT, None, signal.SIGINT, None]):
-            done = 5 + round_ * 20
+            done = 5 + round_ * 10
             wait_until(lambda done=done: _count(postgres, url, "SELECT count(*) FROM result_object") >= 2 * done, 60, f"{done} jobs")  # type: ignore[misc]
             if how is None:
                 postgres.kill()

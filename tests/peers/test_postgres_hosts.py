@@ -150,7 +150,9 @@ most = done = 0
 while True:
     job = journal.jobs.claim(sys.argv[2], journal.now(), timedelta(minutes=5), at_once={"busy": 3})
     if job is None:
-        if all(one.state == "encoded" for one in journal.jobs.find(limit=1000)):
+        with journal.database.reading() as connection:
+            left = connection.exec_driver_sql("SELECT count(*) FROM job WHERE state <> 'encoded'").scalar()
+        if left == 0:
             break
         continue
     patient = time.monotonic() + 20  # on a busy machine one would be done with its job before another has one
@@ -160,6 +162,7 @@ while True:
         most = max(most, held)
         if most >= 3 or time.monotonic() > patient:
             break
+        time.sleep(0.01)
     journal.jobs.inferred(job.id, job.lease, "findings", "model", journal.now())
     journal.jobs.encoded(job.id, job.lease, [story.made(job.id, "seg")], journal.now())
     done += 1
@@ -169,10 +172,10 @@ print(most, done)
 
 @pytest.mark.slow
 def test_claimers_on_many_hosts_never_exceed_a_bound(url: str, opened: Callable[[], Journal]) -> None:
-    """Six processes fall on 120 jobs of an application that may have three at work: never four, and nothing is left over."""
+    """Six processes fall on 60 jobs of an application that may have three at work: never four, and nothing is left over."""
     story = Story(opened())
     story.receive(1)
-    jobs = 120
+    jobs = 60
     story.route(*(story.job_asked(application="busy", series_instance_uid=f"1.1.{n}") for n in range(jobs)))
     others = [Other(BOUNDED, url, f"host:{n}") for n in range(6)]
     try:
