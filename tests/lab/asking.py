@@ -29,7 +29,27 @@ from typing import Any
 
 from setproctitle import getproctitle, setproctitle
 
-FORKED = frozenset(("backup", "config", "doctor", "jobs", "notify", "patients", "restore", "routes", "send", "serve", "studies"))
+FORKED = frozenset(
+    (
+        "associations",
+        "backup",
+        "config",
+        "doctor",
+        "events",
+        "jobs",
+        "notify",
+        "patients",
+        "pause",
+        "peers",
+        "restore",
+        "resume",
+        "routes",
+        "send",
+        "serve",
+        "studies",
+        "unseal",
+    )
+)
 """First words of the commands that are run so (`serve` where it is refused: it is waited for). The others bring a model's libraries, beside
 which the rest is little."""
 _POLLED = (("jobs", "list"), ("jobs", "show"), ("studies", "list"), ("studies", "show"))
