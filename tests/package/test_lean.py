@@ -1,6 +1,9 @@
 """An environment without torch: what it serves, what it weighs, and the sentence that each missing extra gets."""
 
+import importlib.metadata
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,32 @@ _HEAVY = ("torch", "monai", "SimpleITK", "onnxruntime", "onnx", "onnxscript", "t
 def bare(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """hilum without any extra."""
     return install(built, tmp_path_factory.mktemp("bare"))
+
+
+@pytest.fixture(scope="module")
+def whole(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """hilum with the in-process engine and the console, of which tests lay something aside for a while."""
+    return install(built, tmp_path_factory.mktemp("whole"), ("embedded", "console"))
+
+
+@contextmanager
+def _aside(places: Iterable[Path], folder: Path) -> Iterator[None]:
+    """Files or folders of an environment lie in another folder meanwhile."""
+    folder.mkdir()
+    laid = {place: folder / f"{number}" for number, place in enumerate(places)}
+    try:
+        for place, kept in laid.items():
+            place.rename(kept)
+        yield
+    finally:
+        for place, kept in laid.items():
+            kept.rename(place)
+
+
+def _places(there: Environment, library: str) -> set[Path]:
+    """Where a distribution of the environment lies."""
+    (found,) = importlib.metadata.Distribution.discover(name=library, path=[str(there.site)])
+    return {there.site / file.parts[0] for file in found.files or () if file.parts[0] != ".."}
 
 
 def test_the_in_process_engine_needs_no_torch_and_is_small(embedded: Environment) -> None:
@@ -94,34 +123,33 @@ def test_a_missing_extra_is_named(bare: Environment, words: Path, case: str) -> 
 
 
 @pytest.mark.parametrize(("login", "library"), [("ldap", "ldap3"), ("oidc", "PyJWT")])
-def test_a_login_of_the_hospital_without_its_library_is_told(built: Path, words: Path, tmp_path: Path, login: str, library: str) -> None:
+def test_a_login_of_the_hospital_without_its_library_is_told(
+    whole: Environment, words: Path, tmp_path: Path, login: str, library: str
+) -> None:
     """A console of which that alone is missing, as one that was installed before: the node does not start, doctor says the same."""
-    there = install(built, tmp_path, ("console",))
-    assert there.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", library).returncode == 0
-    for command, stream in (("serve", "stderr"), ("doctor", "stdout")):
-        said = there.run("hilum", command, "--config", f"{login}.yaml", cwd=words)
-        told = str(getattr(said, stream))
-        assert said.returncode == 1, told
-        assert f"the console needs {library} [HLM-2110]" in told
-        assert "[console]" in told
-        assert "Traceback" not in said.stdout + said.stderr
+    with _aside(_places(whole, library), tmp_path / "aside"):
+        for command, stream in (("serve", "stderr"), ("doctor", "stdout")):
+            said = whole.run("hilum", command, "--config", f"{login}.yaml", cwd=words)
+            told = str(getattr(said, stream))
+            assert said.returncode == 1, told
+            assert f"the console needs {library} [HLM-2110]" in told
+            assert "[console]" in told
+            assert "Traceback" not in said.stdout + said.stderr
 
 
-def test_a_library_that_is_half_there_is_named(built: Path, tmp_path: Path) -> None:
+def test_a_library_that_is_half_there_is_named(whole: Environment, tmp_path: Path) -> None:
     """As a pip that was ended leaves it: by `hilum doctor`, by a verb that stumbles over it, by a node that cannot begin; each says what to
     do, and none shows a traceback as its last word."""
-    broken = install(built, tmp_path, ("embedded",))
-    assert broken.run("hilum", "init", "node").returncode == 0
-    config = broken.home / "node" / "hilum.yaml"
+    assert whole.run("hilum", "init", "node", cwd=tmp_path).returncode == 0
+    config = tmp_path / "node" / "hilum.yaml"
     config.write_text(config.read_text().replace(":11112", f":{free_port()}"))
-    code = sorted((broken.site / "pydicom").rglob("*.py"))
-    for file in code[len(code) // 2 :]:
-        file.unlink()
+    code = sorted((whole.site / "pydicom").rglob("*.py"))
     words = ("--config", "node/hilum.yaml")
-    for verb in (("doctor", *words), ("serve", *words), ("send", "node", "--to", "PACS@127.0.0.1:1")):
-        said = broken.run("hilum", *verb)
-        assert said.returncode == 1, verb
-        assert "HLM-2126" in said.stdout + said.stderr, (verb, said.stdout[-2000:], said.stderr[-2000:])
-        assert "is installed in part: " in said.stdout + said.stderr
-        assert "--force-reinstall" in said.stdout + said.stderr
-        assert not said.stderr.rstrip().rpartition("\n")[2].startswith("ModuleNotFoundError")
+    with _aside(code[len(code) // 2 :], tmp_path / "aside"):
+        for verb in (("doctor", *words), ("serve", *words), ("send", "node", "--to", "PACS@127.0.0.1:1")):
+            said = whole.run("hilum", *verb, cwd=tmp_path)
+            assert said.returncode == 1, verb
+            assert "HLM-2126" in said.stdout + said.stderr, (verb, said.stdout[-2000:], said.stderr[-2000:])
+            assert "is installed in part: " in said.stdout + said.stderr
+            assert "--force-reinstall" in said.stdout + said.stderr
+            assert not said.stderr.rstrip().rpartition("\n")[2].startswith("ModuleNotFoundError")
