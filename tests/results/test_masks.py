@@ -255,8 +255,8 @@ def test_a_byte_holds_255_labels(count: int, bits: int, tmp_path: Path) -> None:
     labels = np.arange(np.prod(made.SHAPE)).reshape(made.SHAPE) // 4 + 1
     segments = [made.segment(f"part {number}", labels == number) for number in range(1, count + 1)]
     profile = Profile(name="label maps", masks=MaskEncoding.LABELMAP)
-    objects = encode(made.encoding(files, made.measured(*segments, affine=made.AXIAL), profiles=[profile]))
-    seg = next(pydicom.dcmread(BytesIO(one.data)) for one in objects if (one.kind, one.form) == ("seg", "labelmap"))
+    paths = masks_of(files, made.measured(*segments, affine=made.AXIAL), tmp_path / "masks", [profile])
+    seg = pydicom.dcmread(paths[Form.LABELMAP])
     assert seg.BitsAllocated == bits
     values = np.zeros(made.SHAPE, dtype=int)
     uids = [pydicom.dcmread(path).SOPInstanceUID for path in files]
