@@ -27,11 +27,11 @@ from inference.imaging.volume import Volume
 from inference.imaging.write_series import from_nifti, write_series
 from node.dicom.uid import derive_uid
 from tests.lab import source, validators
+from tests.lab.here import hilum_here
 from tests.lab.hospital import Hospital, hospital
 from tests.lab.howto import HowTo
 from tests.lab.needs import data
 from tests.lab.nnunet import Case, make_and_predict
-from tests.lab.node import hilum
 from tests.lab.triton import servers
 from tests.unit.applications.bundle.images import blobs, volume
 from tests.unit.applications.bundle.nnunet_plans import REGIONS, dataset, plans
@@ -65,7 +65,7 @@ CHANNELS = VolumeSet(
         "T2": volume(_surrounded((16, 38, 40), 17), (1.4, 1.1, 1.0), modality="MR"),
     }
 )
-CASCADE = volume(_surrounded((112, 112, 112), 23), (1.0, 1.0, 1.0), modality="MR")
+CASCADE = volume(_surrounded((96, 96, 96), 23), (1.0, 1.0, 1.0), modality="MR")
 SUBJECTS: Mapping[str, Volume | VolumeSet] = {**IMAGES, "channels": CHANNELS, "cascade": CASCADE}
 MODELS: Mapping[str, dict[str, Any]] = {
     "apart": {
@@ -98,7 +98,7 @@ MODELS: Mapping[str, dict[str, Any]] = {
         "folds": 1,
         "mirrored": None,
     },
-    "as_it_is": {"plans": plans(residual=True), "dataset": dataset(), "folds": 3, "mirrored": None},
+    "as_it_is": {"plans": plans(residual=True), "dataset": dataset(), "folds": 2, "mirrored": None},
 }
 HIPPOCAMPUS = "hippocampus_001.nii.gz"
 """Of the Medical Segmentation Decathlon: a crop of a head with the two parts of its hippocampus as labels."""
@@ -131,13 +131,13 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Case]:
 
 
 def _cascade(folder: Path) -> dict[str, Case]:
-    """A network that sees 112³ voxels at two fifths of their sides, and one at a half that refines its labels, both in several patches."""
+    """A network that sees 96³ voxels at two fifths of their sides, and one at a half that refines its labels, both in several patches."""
     np.save(folder / "cascade.npy", CASCADE.voxels[None])
     names = ("3d_lowres", "3d_cascade_fullres")
     return {
         name: Case(
             folder=str(folder / "Dataset329_Made" / f"nnUNetTrainer__nnUNetPlans__{name}"),
-            plans=plans(masked=True, patch=(32, 40, 40), spacing=(2.2, 2.0, 2.0), coarser=(3.2, 2.6, 2.6)),
+            plans=plans(masked=True, patch=(24, 32, 32), spacing=(2.2, 2.0, 2.0), coarser=(3.2, 2.6, 2.6)),
             dataset=dataset(),
             configuration=name,
             folds=1,
@@ -169,7 +169,7 @@ def repository(cases: Mapping[str, Case], tmp_path_factory: pytest.TempPathFacto
 
 def _import(path: str, repository: Path, *words: str) -> None:
     """The import as an operator does it; the images that the tests make lie LPS."""
-    said = hilum("models", "import", path, "--orientation", "LPS", "--name", "made", "--repository", repository, "--no-tune", *words)
+    said = hilum_here("models", "import", path, "--orientation", "LPS", "--name", "made", "--repository", repository, "--no-tune", *words)
     assert said.code == 0, said.out + said.err
 
 
@@ -262,7 +262,7 @@ def test_a_cascade_is_that_of_nnunet_on_triton(cascade: Case, refining: Path) ->
 
 def test_a_cascade_needs_both_networks(cascade: Case, tmp_path: Path) -> None:
     """The folder of the second network alone is refused with what to give in its place, and nothing is written."""
-    said = hilum("models", "import", cascade.folder, "--orientation", "LPS", "--name", "made", "--repository", tmp_path / "models")
+    said = hilum_here("models", "import", cascade.folder, "--orientation", "LPS", "--name", "made", "--repository", tmp_path / "models")
     assert said.code == 1
     assert "3d_cascade_fullres refines what 3d_lowres marks" in said.err + said.out
     assert not (tmp_path / "models").exists()
@@ -291,7 +291,7 @@ def test_the_page_is_followed(cases: Mapping[str, Case], tmp_path: Path) -> None
     config.write_text(f"models: {{repository: {tmp_path / 'models'}}}\n")
     for command in page.commands():
         program, *words = page.typed(command).split()
-        said = hilum(*(there.get(word, word) for word in words), "--config", config)
+        said = hilum_here(*(there.get(word, word) for word in words), "--config", config)
         assert (program, said.code) == ("hilum", 0), said.out + said.err
     page.followed()
     one, other = (tmp_path / "models" / name / "1" for name in ("nnunet_spleen", "ct_spleen"))
@@ -316,7 +316,7 @@ def test_a_trained_model_marks_in_the_pacs_what_nnunet_marks(tmp_path: Path) -> 
         spacing=[1.0, 1.0, 1.0],
         mirrored=(2,),
         seed=1,
-        steps=350,
+        steps=220,
         truth=str(tmp_path / "truth.npy"),
     )
     make_and_predict([case], tmp_path)

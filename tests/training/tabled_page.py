@@ -1,16 +1,13 @@
 """How pages about training from a table are typed as they stand, and what a node then says of the studies that were held out."""
 
-import io
 import shlex
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import pytest
 from pydicom import Dataset, dcmread
 
-from node.cli.main import main
+from tests.lab.here import hilum_here
 from tests.lab.node import QUIET, Node, configuration, hilum
 from tests.lab.program import wait_until
 
@@ -19,18 +16,14 @@ _PATIENCE_S = 240
 
 
 def typed(command: str, folder: Path) -> str:
-    """Run a command of the page where its paths are relative to; a training is short. In this process, which has the libraries already
-    that each command would import anew, for more than most of these trainings take."""
+    """Run a command of the page where its paths are relative to; a training is short."""
     words = shlex.split(command)
     assert words[0] == "hilum", command
     if "--epochs" in words:
         words[words.index("--epochs") + 1] = EPOCHS
-    said, apart = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patched, chdir(folder), redirect_stdout(said), redirect_stderr(apart):
-        patched.setenv("COLUMNS", "200")
-        code = main(words[1:])
-    assert code == 0, said.getvalue() + apart.getvalue()
-    return said.getvalue() + apart.getvalue()
+    said = hilum_here(*words[1:], folder=folder)
+    assert said.code == 0, said.out + said.err
+    return said.out + said.err
 
 
 def numbers(item: Dataset) -> list[float]:
