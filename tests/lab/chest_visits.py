@@ -91,18 +91,25 @@ def _imaged(nodules: Sequence[Grown], affine: Affine, now: bool) -> NDArray[np.i
     lain = affine if now else LAIN @ affine
     places = (indices @ lain[:3, :3].T.astype(np.float32) + lain[:3, 3].astype(np.float32)).astype(np.float32)
     image = np.full(SHAPE, AIR, dtype=np.int16)
-    image[_ellipsoid(places, (0, 0, 0), (104, 74, 1e4))] = TISSUE
+
+    def fill(middle: Sequence[float], half: Sequence[float], hu: int) -> None:
+        # only where the ellipsoid may reach
+        centre, reach = np.linalg.solve(lain, (*middle, 1))[:3], max(half) / STEP_MM + 1
+        box = tuple(slice(max(int(at - reach), 0), max(int(at + reach) + 2, 0)) for at in centre)
+        image[box][_ellipsoid(places[box], middle, half)] = hu
+
+    fill((0, 0, 0), (104, 74, 1e4), TISSUE)
     random = np.random.default_rng(4)
     for _ in range(24):
         # ribs and vertebrae, by which a chest is laid on itself
         angle, height = random.uniform(0, 2 * np.pi), random.uniform(-70, 70)
-        image[_ellipsoid(places, (92 * np.cos(angle), 63 * np.sin(angle), height), tuple(random.uniform(4, 9, 3)))] = BONE
+        fill((92 * np.cos(angle), 63 * np.sin(angle), height), tuple(random.uniform(4, 9, 3)), BONE)
     for side in (-45, 45):
-        image[_ellipsoid(places, (side, 0, 0), _LUNG_MM)] = LUNG
+        fill((side, 0, 0), _LUNG_MM, LUNG)
     for one in nodules:
         grown = one.times ** (1 / 3) if one.times else 0.0
         if one.left if now else one.times:
-            image[_ellipsoid(places, one.at_mm, tuple(half / (1.0 if now else grown) for half in one.half_mm))] = one.hu
+            fill(one.at_mm, tuple(half / (1.0 if now else grown) for half in one.half_mm), one.hu)
     return image
 
 
