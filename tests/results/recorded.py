@@ -6,6 +6,8 @@
 import hashlib
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,27 +18,32 @@ from tests.results.kinds import ROWS, Encodings
 FILE = Path(__file__).with_name("recorded.txt")
 
 
-def lines(folder: Path) -> list[str]:
-    """Case, kind, form, label and SHA-256 of each object of the matrix, with one version of hilum and one Series Number for all.
+@contextmanager
+def pinned() -> Iterator[None]:
+    """Objects that are made meanwhile have one version of hilum and one Series Number.
 
     An object's own UIDs follow from its bytes, and with them from the Series Number: only where that is pinned can anything be compared.
     """
-    encodings = Encodings(folder)
-    with pytest.MonkeyPatch.context() as pinned:
-        pinned.setattr(identity, "RELEASE", "0.0.0")
-        pinned.setattr(part10, "IMPLEMENTATION_VERSION", "HILUM_0.0.0")
-        pinned.setattr(identity, "series_number", lambda *_: 1)
-        return [
-            " ".join((case.__name__, one.kind, one.form or "-", one.label.replace(" ", "_") or "-", hashlib.sha256(one.data).hexdigest()))
-            for case in dict.fromkeys(row.case for row in ROWS)
-            for one in encodings.of(case).objects
-        ]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(identity, "RELEASE", "0.0.0")
+        patched.setattr(part10, "IMPLEMENTATION_VERSION", "HILUM_0.0.0")
+        patched.setattr(identity, "series_number", lambda *_: 1)
+        yield
+
+
+def lines(encodings: Encodings) -> list[str]:
+    """Case, kind, form, label and SHA-256 of each object of the matrix; those not made yet have to be made while `pinned`."""
+    return [
+        " ".join((case.__name__, one.kind, one.form or "-", one.label.replace(" ", "_") or "-", hashlib.sha256(one.data).hexdigest()))
+        for case in dict.fromkeys(row.case for row in ROWS)
+        for one in encodings.of(case).objects
+    ]
 
 
 def main() -> int:
     """Write the file."""
-    with tempfile.TemporaryDirectory() as folder:
-        FILE.write_text("\n".join(lines(Path(folder))) + "\n", encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder, pinned():
+        FILE.write_text("\n".join(lines(Encodings(Path(folder)))) + "\n", encoding="utf-8")
     return 0
 
 

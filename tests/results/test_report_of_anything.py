@@ -102,7 +102,7 @@ def test_what_was_found_is_what_the_reports_say(plain: Encoding, found: Findings
     assert {float(one.value) for one in found.measurements} <= exactly
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(found=findings())
 def test_equal_findings_give_equal_bytes(plain: Encoding, found: Findings) -> None:
     """No clock and no dice in any report."""
