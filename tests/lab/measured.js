@@ -4,7 +4,9 @@
   const channel = (value) => { const part = value / 255; return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4; };
   const bright = (rgb) => 0.2126 * channel(rgb[0]) + 0.7152 * channel(rgb[1]) + 0.0722 * channel(rgb[2]);
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const colour = (said) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = said; canvas.fillRect(0, 0, 1, 1);
+  const known = new Map();
+  const colour = (said) => { if (!known.has(said)) known.set(said, painted(said)); return known.get(said); };
+  const painted = (said) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = said; canvas.fillRect(0, 0, 1, 1);
     const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return a < 255 ? null : [r, g, b]; };
   const behind = (node) => { for (let one = node.parentElement; one; one = one.parentElement) {
     const found = colour(getComputedStyle(one).backgroundColor); if (found) return found; } return [255, 255, 255]; };

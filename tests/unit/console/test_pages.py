@@ -331,7 +331,7 @@ def test_the_tone_of_a_state_is_the_name_of_nothing_else() -> None:
 
 @pytest.mark.slow
 def test_ten_thousand_studies_are_searched_at_once(at_empty: Open, empty: Hospital) -> None:
-    """The best of five in processor time, with room for a slow machine; the figures are printed (the goal is 200 ms)."""
+    """The best of three in processor time, with room for a slow machine; the figures are printed (the goal is 200 ms)."""
     news = []
     for number in range(10_000):
         study = f"1.2.826.{number}"
@@ -359,7 +359,7 @@ def test_ten_thousand_studies_are_searched_at_once(at_empty: Open, empty: Hospit
     spent = {}
     for path in ("/studies", "/studies?before=5000", "/studies?q=name77", "/studies?q=Given+CT", "/studies?q=nothing", "/studies?q=P9999"):
         took = []
-        for _ in range(5):
+        for _ in range(3):
             began = time.process_time()
             assert client.get(path).status_code == 200
             took.append(time.process_time() - began)
