@@ -82,11 +82,23 @@ def every_cell() -> Iterator[Cell]:
     return (Cell(ways) for ways in product(How, repeat=len(THINGS)))
 
 
-def every_triple() -> list[Cell]:
-    """125 cells in which any three things have any three ways together once: the values, at five places and at infinity, of the quadratic
-    polynomials over the field of five elements (an orthogonal array OA(125, 6, 5, 3)). Every pair is there five times."""
+def every_pair() -> list[Cell]:
+    """25 cells in which any two things have any two ways together once: the values, at five places and at infinity, of the linear
+    polynomials over the field of five elements (an orthogonal array OA(25, 6, 5, 2))."""
     hows = list(How)
-    return [Cell((*(hows[(a + b * x + c * x * x) % 5] for x in range(5)), hows[c])) for a, b, c in product(range(5), repeat=3)]
+    return [Cell((*(hows[(a + b * x) % 5] for x in range(5)), hows[b])) for a, b in product(range(5), repeat=2)]
+
+
+def every_row_and_pair() -> list[Cell]:
+    """Those cells; for each row that none of them meets one in which a single thing is otherwise, and the same cell late."""
+    cells = every_pair()
+    met = {row_of(half) for cell in cells for half in cell.groups}
+    for thing, how in product(range(len(THINGS)), (How.OTHER, How.ABSENT)):
+        alone = Cell((*((how if place == thing else How.SAME) for place in range(len(THINGS))),))
+        if (row := row_of(alone.groups[0])) not in met:
+            met.add(row)
+            cells += [alone, Cell(tuple(How.LATE if way is How.OTHER else way for way in alone.ways))]
+    return cells
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ The right ends are the hand's (additions.txt). What this file adds is only how a
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import pytest
 
@@ -16,7 +17,7 @@ from node.domain.patient import Patient, patient_of
 from node.flow.held_instances import SenderTrust, held_when_added, incoming_instance
 from node.journal.port import SeriesKnown
 from node.settings.peers import Peer
-from tests.meaning.table import THINGS, Cell, End, Group, How, every_cell, every_triple, row_of, rows
+from tests.meaning.table import THINGS, Cell, End, Group, How, every_cell, every_pair, every_row_and_pair, row_of, rows
 
 PEERS = {name: Peer(name=name, ae_title=name.upper(), host=f"10.0.0.{number}", port=0) for number, name in enumerate(("ct1", "pacs"), 1)}
 SENDERS = {
@@ -144,13 +145,12 @@ def test_the_table_is_whole_and_has_no_row_too_many() -> None:
     assert sum(used.values()) == 2 * 5**6
 
 
-def test_the_array_has_every_triple_once() -> None:
-    """Which is what makes 125 cells enough to play any three things against each other."""
-    cells = every_triple()
-    for first in range(6):
-        for second in range(first + 1, 6):
-            for third in range(second + 1, 6):
-                assert len({(cell.ways[first], cell.ways[second], cell.ways[third]) for cell in cells}) == 125 == len(cells)
+def test_the_array_has_every_pair_once() -> None:
+    """Which is what makes 25 cells enough to play any two things against each other; with a few more they meet every row of the table."""
+    cells = every_pair()
+    for first, second in combinations(range(len(THINGS)), 2):
+        assert len({(cell.ways[first], cell.ways[second]) for cell in cells}) == 25 == len(cells)
+    assert {row_of(half) for cell in every_row_and_pair() for half in cell.groups} == set(rows())
 
 
 @pytest.mark.parametrize("patient", [How.OTHER, How.ABSENT])
