@@ -2,7 +2,8 @@
 
 HILUM_STALLS names a folder. A file in it that is called like the stage of a process is taken away by a loop of such a process,
 which then stands in a deadlock: by no other thread, and by no loop in a step that may take long. While there is a file called "poison",
-routing a series of the patient LOOP never ends, and of the patient DIE ends the process. Nothing of node/ knows of this.
+routing a series of the patient LOOP never ends, and of the patient DIE ends the process. HILUM_STEP_S is the processor time that routing
+may take, where it is less than a node's own. Nothing of node/ knows of this.
 """
 
 import contextlib
@@ -53,5 +54,9 @@ def _wrap_series(module: Any) -> None:
     module.seen = told
 
 
+def _wrap_time_limits(module: Any) -> None:
+    module.STEP_S = float(os.environ.get("HILUM_STEP_S", module.STEP_S))
+
+
 if _FOLDER:
-    wrap({"node.observe.pulse": _wrap_pulse, "node.routing.series": _wrap_series})
+    wrap({"node.observe.pulse": _wrap_pulse, "node.routing.series": _wrap_series, "node.flow.time_limits": _wrap_time_limits})
