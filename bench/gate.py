@@ -17,10 +17,11 @@ from bench.rows import Row, say
 from inference.applications import catalog
 from inference.applications.accept import check
 from inference.applications.analysing import analyse
-from inference.applications.port import Application, Takes
+from inference.applications.port import Accepts, Application, Takes
 from inference.errors import InputError
 from inference.imaging.judge.judging import Judge
-from inference.imaging.subjects import subjects
+from inference.imaging.subject import Parts
+from inference.imaging.subjects import Assembled, subjects
 from node.routing.gate import Fit
 
 DATA = Path(os.environ.get("HILUM_DATA", Path(__file__).resolve().parents[1] / "../shared/data"))
@@ -99,12 +100,13 @@ def pairs_of(source: Path, applications: Sequence[str] = ()) -> Iterator[Pair]:
                 files.setdefault(read_header(path)[0].series_instance_uid, []).append(path)
             except InputError:
                 continue
+        series = {uid: _Series(uid, paths, folder) for uid, paths in files.items()}
         explained, _ = of_files(_configuration(folder, names), folder / "files", None, None)
         for study in explained:
             for decision in study.decisions:
                 uid = decision.series_instance_uid
                 (one,) = application_records(decision)
-                refused = _refused(catalog.load(one["application"]), files[uid], uid, folder)
+                refused = _refused(catalog.load(one["application"]), series[uid])
                 said = Fit(one["answer"])
                 yield Pair(
                     where=source.name,
@@ -120,14 +122,40 @@ class _Network(Exception):
     """The application calls its network."""
 
 
-def _refused(application: Application, files: Sequence[Path], uid: str, folder: Path) -> str:
+class _Series:
+    """One series, read once in each way in which applications take it; a way that fails fails for the next one as well."""
+
+    def __init__(self, uid: str, files: Sequence[Path], folder: Path) -> None:
+        self._uid, self._files, self._folder = uid, files, folder
+        self._read: dict[tuple[Takes, Parts], list[Assembled] | InputError] = {}
+
+    def as_taken(self, accepts: Accepts) -> list[Assembled]:
+        """To be looked at alone; InputError where it cannot be put together so."""
+        way = accepts.takes, accepts.parts
+        if way not in self._read:
+            try:
+                self._read[way] = self.anew(accepts)
+            except InputError as refused:
+                self._read[way] = refused
+        if isinstance(found := self._read[way], InputError):
+            raise found
+        return found
+
+    def anew(self, accepts: Accepts) -> list[Assembled]:
+        """For who may change it."""
+        prior = [] if accepts.takes is not Takes.PAIR else _as_prior(self._files, self._uid, self._folder / "prior")
+        return subjects(accepts.takes, accepts.parts, [*self._files, *prior], self._uid, dict.fromkeys(prior, "prior"))
+
+
+def _refused(application: Application, series: _Series) -> str:
     """Why the application is given no such series, or declines it before its first network; "" where it is given it."""
-    accepts, prior = application.accepts, [] if application.accepts.takes is not Takes.PAIR else _as_prior(files, uid, folder / "prior")
+    accepts = application.accepts
     try:
-        for made in subjects(accepts.takes, accepts.parts, [*files, *prior], uid, dict.fromkeys(prior, "prior")):
+        for made in series.as_taken(accepts):
             check(application, made.subject)
             Judge(application.expects, made.subject, made.headers).before()
-            if accepts.takes is not Takes.PAIR:
+        if accepts.takes is not Takes.PAIR:
+            for made in series.anew(accepts):
                 try:
                     analyse(application, made.subject, _network)
                 except _Network:
