@@ -9,8 +9,8 @@ import numpy as np
 from inference import codes
 from inference.applications.accept import beyond, in_mm
 from inference.applications.ct_lung.anatomy import GAS_HU
-from inference.applications.lung_nodule.candidates import MODEL, MOST_MM, Candidate, Detected, detect
-from inference.applications.lung_nodule.comparing import Comparison, Since, compare
+from inference.applications.lung_nodule.candidates import MODEL, MOST_MM, Candidate, Detected, Unmeasured, detect
+from inference.applications.lung_nodule.comparing import Comparison, Since, compare, from_the_feet
 from inference.applications.lung_nodule.follow_up import (
     SCHEME,
     SOURCE,
@@ -24,7 +24,7 @@ from inference.applications.lung_nodule.follow_up import (
     solid_part_mm,
 )
 from inference.applications.lung_nodule.growth import Trend
-from inference.applications.lung_nodule.lung_rads import SCREENED_YEARS, Course, screened
+from inference.applications.lung_nodule.lung_rads import SCREENED_YEARS, screened
 from inference.applications.lung_nodule.lung_rads import SOURCE as SCREENING
 from inference.applications.lung_nodule.preparing import AIR_HU, WINDOW_HU, PreparedLungs
 from inference.applications.lung_nodule.rating import shipped_rater
@@ -97,7 +97,8 @@ def analyse(subject: Volume | VolumeSet, infer: Infer) -> Findings:
     listed = sure[:MOST]
     compared = None if prior is None else compare(volume, prior, detected, MOST, infer)
     since: Sequence[Since | None] = (compared and compared.since) or [None] * len(listed)
-    decided = follow_up(listed, volume.patient_years)
+    against = _against(listed, detected, volume, compared)
+    decided = () if against else follow_up(listed, volume.patient_years)
     rows = {one.nodule: one.row.code for one in decided}
     return Findings(
         locations=tuple(_location(index, one, rows.get(index), then) for index, (one, then) in enumerate(zip(listed, since, strict=True))),
@@ -110,7 +111,8 @@ def analyse(subject: Volume | VolumeSet, infer: Infer) -> Findings:
         registration=compared.registration if compared else None,
         remarks=(
             GRADE,
-            *map(of_the_whole, _recommended(listed, decided, volume, compared)),
+            *_masses(detected, volume),
+            *map(of_the_whole, _recommended(listed, decided, against, volume, compared)),
             *(compared.remarks if compared else ()),
             *_approximate(listed, volume),
             *_cut(listed),
@@ -235,12 +237,38 @@ def _height_mm(grid: Grid, plane: int) -> float:
     return float((grid.affine @ [plane, *middle, 1.0])[2])
 
 
+def _masses(detected: Detected, volume: Volume) -> Iterator[Translatable]:
+    if images := sorted(int(from_the_feet(volume, _image_of(one, volume))) for one in detected.unmeasured if one.mass):
+        yield say(
+            "Not measured: {count} marked that may be a mass, longer than {most} mm, about slice {images} of {all} from the feet on. Look "
+            "there.",
+            count=str(len(images)),
+            most=f"{MOST_MM:g}",
+            images=", ".join(map(str, images)),
+            all=str(len(volume.voxels)),
+        )
+
+
+def _image_of(mass: Unmeasured, volume: Volume) -> int:
+    """The slice nearest to its middle."""
+    return int(np.clip(round(float(volume.to_indices(mass.places_mm.mean(axis=0))[0])), 0, len(volume.voxels) - 1))
+
+
+def _against(listed: Sequence[Candidate], detected: Detected, volume: Volume, compared: Comparison | None) -> Translatable | None:
+    """Why no category is given; None where nothing is known against it."""
+    if compared is not None and compared.outgrown:
+        return say("a nodule of the prior may have grown beyond {most} mm, and was not measured", most=f"{MOST_MM:g}")
+    if any(one.mass for one in detected.unmeasured):
+        return say("what is longer than {most} mm and may be a mass was marked, and not measured", most=f"{MOST_MM:g}")
+    return not_for(listed, volume.patient_years)
+
+
 def _recommended(
-    listed: Sequence[Candidate], decided: Sequence[FollowUp], volume: Volume, compared: Comparison | None
+    listed: Sequence[Candidate], decided: Sequence[FollowUp], against: Translatable | None, volume: Volume, compared: Comparison | None
 ) -> Iterator[Translatable]:
     if not listed:
         return
-    if against := not_for(listed, volume.patient_years):
+    if against:
         yield say("No follow-up category: {against} ({source}).", against=against, source=SOURCE)
         return
     # first for whom it is not: a page may have no room for what comes later
@@ -262,7 +290,7 @@ def _recommended(
     courses = compared.courses if compared else ()
     if volume.patient_years not in SCREENED_YEARS or (most := screened(listed, courses)) is None:
         return
-    if all(course is Course.UNKNOWN for course in courses):
+    if compared is None or not compared.told:
         yield say(
             "Were this a first screening CT, the most suspicious by size and density alone would be nodule {number}, category {category}: "
             "{managed} ({source}); calcium, fat, its place and growth, which change categories, are not judged.",

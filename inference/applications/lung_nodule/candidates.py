@@ -31,7 +31,7 @@ FAINT, SURE = 0.2, 0.5
 LEAST_MM3 = 15.0
 """A ball of 3 mm; smaller ones are noise."""
 MOST_MM = 40.0
-"""What is longer, along any axis, is no nodule (they have at most 30 mm): a part of the heart or of the wall."""
+"""What is longer, along any axis, is no nodule (they have at most 30 mm): a mass, or a part of the heart or of the wall."""
 LEAST_ROUND = 0.2
 """Share of the ball of its length that a nodule fills, at the least; vessels fill less."""
 REPORTED = 0.82
@@ -79,11 +79,38 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Unmeasured:
+    """Something marked that is longer than nodules are, or no round one: a mass, a vessel, a part of the heart or of the wall.
+
+    Attributes
+    ----------
+    places_mm
+        (N, 3): where its voxels are, (x, y, z), LPS.
+    too_long
+        Longer than `MOST_MM`.
+    certainty
+        0 to 1: the mean probability over its voxels.
+    mass
+        It is too long, as sure as what is told, and as round as a nodule.
+    """
+
+    places_mm: NDArray[np.float64]
+    too_long: bool
+    certainty: float
+    mass: bool
+
+    def away_mm(self, at_mm: NDArray[np.float64]) -> float:
+        """From a place (x, y, z) to the nearest of its voxels."""
+        return float(np.linalg.norm(self.places_mm - at_mm, axis=1).min())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Detected:
-    """Candidates, surest first, and how much was searched for them."""
+    """Candidates, surest first; what was marked and is none; and how much was searched for them."""
 
     prepared: PreparedLungs
     candidates: tuple[Candidate, ...]
+    unmeasured: tuple[Unmeasured, ...]
     searched_cm3: float
 
     @property
@@ -103,11 +130,12 @@ def detect(volume: Volume, infer: Infer) -> Detected:
     by_default = Tiles(window=WINDOW, overlap=OVERLAP)
     probabilities = run(infer, MODEL, prepared.image[None], input=INPUT, output=OUTPUT, by_default=by_default, finish=_softmax)
     searched = int(np.count_nonzero(prepared.search)) * float(np.prod(prepared.grid.spacing_mm)) / 1000
-    return Detected(prepared=prepared, candidates=candidates_in(prepared, probabilities, volume), searched_cm3=searched)
+    candidates, unmeasured = marks_in(prepared, probabilities, volume)
+    return Detected(prepared=prepared, candidates=candidates, unmeasured=unmeasured, searched_cm3=searched)
 
 
-def candidates_in(prepared: PreparedLungs, probabilities: Floats, volume: Volume) -> tuple[Candidate, ...]:
-    """What is marked, surest first.
+def marks_in(prepared: PreparedLungs, probabilities: Floats, volume: Volume) -> tuple[tuple[Candidate, ...], tuple[Unmeasured, ...]]:
+    """What is marked: candidates, surest first, and what is no nodule by its length or form.
 
     Parameters
     ----------
@@ -119,7 +147,8 @@ def candidates_in(prepared: PreparedLungs, probabilities: Floats, volume: Volume
     nodule = np.where(prepared.search, probabilities[GLASS] + probabilities[SOLID], np.float32(0))
     labels = _parts(nodule)
     voxel_mm3 = float(np.prod(prepared.grid.spacing_mm))
-    found = []
+    found: list[Candidate] = []
+    unmeasured: list[Unmeasured] = []
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         around = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in box)
         start: Shape = (around[0].start, around[1].start, around[2].start)
@@ -128,20 +157,32 @@ def candidates_in(prepared: PreparedLungs, probabilities: Floats, volume: Volume
         near = ndimage.binary_dilation(mine) & ((labels[around] == number) | (labels[around] == 0))
         sure = np.where(near, nodule[around], np.float32(0))
         shape = mine & (sure >= min(SURE, float(sure.max()) / 2))
-        if int(np.count_nonzero(shape)) * voxel_mm3 < LEAST_MM3 or not _may_be_one(shape, prepared.grid):
+        if int(np.count_nonzero(shape)) * voxel_mm3 < LEAST_MM3:
+            continue
+        stop: Shape = (start[0] + mine.shape[0], start[1] + mine.shape[1], start[2] + mine.shape[2])
+        grid = prepared.grid.cropped(start, stop)
+        too_long, is_round = _form(shape, grid)
+        if too_long or not is_round:
+            unmeasured.append(_unmeasured(shape, float(sure[shape].mean()), grid, too_long=too_long, is_round=is_round))
             continue
         solid = np.where(near, probabilities[SOLID][around], np.float32(0))
-        stop: Shape = (start[0] + mine.shape[0], start[1] + mine.shape[1], start[2] + mine.shape[2])
-        found.append(_candidate(shape, sure, solid, prepared.grid.cropped(start, stop), Grid.of(volume)))
-    return tuple(sorted(found, key=lambda each: (-each.certainty, each.centre_mm)))
+        found.append(_candidate(shape, sure, solid, grid, Grid.of(volume)))
+    return tuple(sorted(found, key=lambda each: (-each.certainty, each.centre_mm))), tuple(unmeasured)
 
 
-def _may_be_one(shape: Mask, grid: Grid) -> bool:
-    """Whether it is as short and as round as nodules are; its length is the longest side of the box around it."""
+def _form(shape: Mask, grid: Grid) -> tuple[bool, bool]:
+    """Whether it is longer than nodules are, by the longest side of the box around it, and whether as round as they are."""
     sides = [np.ptp(there) + 1 for there in np.nonzero(shape)]
     longest_mm = float(max(side * step for side, step in zip(sides, grid.spacing_mm, strict=True)))
     filled_mm3 = int(np.count_nonzero(shape)) * float(np.prod(grid.spacing_mm))
-    return longest_mm <= MOST_MM and filled_mm3 >= LEAST_ROUND * math.pi / 6 * longest_mm**3
+    return longest_mm > MOST_MM, filled_mm3 >= LEAST_ROUND * math.pi / 6 * longest_mm**3
+
+
+def _unmeasured(shape: Mask, certainty: float, grid: Grid, *, too_long: bool, is_round: bool) -> Unmeasured:
+    indices = np.argwhere(shape)
+    places_mm = indices @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    mass = too_long and is_round and certainty >= REPORTED
+    return Unmeasured(places_mm=places_mm, too_long=too_long, certainty=certainty, mass=mass)
 
 
 def _parts(nodule: Floats) -> NDArray[np.int32]:

@@ -57,16 +57,23 @@ class Matches:
     gone: frozenset[int]
 
 
-def match(now: Sequence[Spot], then: Sequence[Spot]) -> Matches:
-    """Match the nodules of two visits that lie in one space."""
-    away = apart_mm(now, then)
+def match(now: Sequence[Spot], then: Sequence[Spot], alone: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())) -> Matches:
+    """Match the nodules of two visits that lie in one space.
+
+    Parameters
+    ----------
+    alone
+        Of each visit those that are matched with none: what lies in their place in the other one is no nodule.
+    """
+    away = _apart_mm(now, then)
+    away[sorted(alone[0]), :], away[:, sorted(alone[1])] = _NEVER, _NEVER
     assigned, least = _assigned(away)
     merged: dict[int, tuple[int, ...]] = {}
     split: dict[int, tuple[int, ...]] = {}
-    alone = frozenset(range(len(now))) - assigned.keys(), frozenset(range(len(then))) - set(assigned.values())
+    left_over = frozenset(range(len(now))) - assigned.keys(), frozenset(range(len(then))) - set(assigned.values())
     for one, other in assigned.items():
-        inside = [each for each in sorted(alone[1]) if away[one, each] <= now[one].half_mm + WITHIN_MM]
-        beside = [each for each in sorted(alone[0]) if away[each, other] <= then[other].half_mm + WITHIN_MM]
+        inside = [each for each in sorted(left_over[1]) if away[one, each] <= now[one].half_mm + WITHIN_MM]
+        beside = [each for each in sorted(left_over[0]) if away[each, other] <= then[other].half_mm + WITHIN_MM]
         if inside:
             merged[one] = tuple(sorted((other, *inside)))
         elif beside:
@@ -77,8 +84,8 @@ def match(now: Sequence[Spot], then: Sequence[Spot]) -> Matches:
     unsure = {one for one, other in left.items() if _without(away, one, other) - least < MARGIN_MM}
     unclear_then = {left[one] for one in unsure}
     # what stays alone beside a pair that may be another, and what lies just out of reach of another that stays alone
-    open_now = (alone[0] - told) | unsure
-    open_then = (alone[1] - told_then) | unclear_then
+    open_now = (left_over[0] - told) | unsure
+    open_then = (left_over[1] - told_then) | unclear_then
     near = away < REACH_MM + MARGIN_MM
     unclear_now = unsure | {one for one in open_now if any(near[one, other] for other in open_then)}
     unclear_then |= {other for other in open_then if any(near[one, other] for one in open_now)}
@@ -87,12 +94,12 @@ def match(now: Sequence[Spot], then: Sequence[Spot]) -> Matches:
         merged=merged,
         split=split,
         unclear=(frozenset(unclear_now), frozenset(unclear_then)),
-        new=frozenset(alone[0] - told - unclear_now),
-        gone=frozenset(alone[1] - told_then - unclear_then),
+        new=frozenset(left_over[0] - told - unclear_now),
+        gone=frozenset(left_over[1] - told_then - unclear_then),
     )
 
 
-def apart_mm(now: Sequence[Spot], then: Sequence[Spot]) -> Floats:
+def _apart_mm(now: Sequence[Spot], then: Sequence[Spot]) -> Floats:
     """(N, M): from each of one visit to each of the other."""
     mine, theirs = (np.array([each.at_mm for each in spots], dtype=np.float64).reshape(-1, 3) for spots in (now, then))
     away: Floats = np.linalg.norm(mine[:, None] - theirs[None], axis=2)

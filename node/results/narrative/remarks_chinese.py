@@ -187,6 +187,11 @@ REMARKS: Mapping[str, str] = {
     "Image {number} ({view}): the probability is calibrated; pneumonia is called absent below {low} %, present from {high} %, undetermined "
     "between.": "第{number}幅图像（{view}）：概率经过校准；低于{low} %判为未见肺炎，{high} %及以上判为可见肺炎，介于两者之间为不能确定。",
     "view not stated, taken for frontal": "未注明投照体位，按正位处理",
+    # asked for beside the answer
+    "{what} was asked for and is not in these results: it could not be computed ({why}).": "{what}未能计算（{why}），本结果中没有。",
+    "What moved the answers": "所要求的判断依据",
+    "How unsure the network is of each voxel": "所要求的逐体素不确定度",
+    "the attempts before did not end": "此前的尝试未能完成",
     # lung-nodule
     "Research only, not for diagnosis. The network was trained on planted nodules of 4 to 20 mm and has seen no real one.": (
         "仅供研究，不得用于诊断。网络以人工植入的4～20 mm结节训练，未见过真实结节。"
@@ -211,7 +216,12 @@ REMARKS: Mapping[str, str] = {
     "The {most} surest of {sure} are listed; the others are not, and the follow-up does not count them.": (
         "共检出{sure}个，列出确信度最高的{most}个；其余未列出，亦不计入随访建议。"
     ),
+    "Not measured: {count} marked that may be a mass, longer than {most} mm, about slice {images} of {all} from the feet on. Look there.": (
+        "有{count}处标记长径大于{most} mm，可能为肿块，未作测量：约在自足侧起第{images}层（共{all}层），请查看。"
+    ),
     "No follow-up category: {against} ({source}).": "不给出随访分类：{against}（{source}）。",
+    "a nodule of the prior may have grown beyond {most} mm, and was not measured": "既往的一个结节可能已增大至{most} mm以上，未作测量",
+    "what is longer than {most} mm and may be a mass was marked, and not measured": "有长径大于{most} mm的标记，可能为肿块，未作测量",
     "the patient is {years} years old, and the guideline is for adults from {youngest} years on": (
         "患者{years}岁，指南适用于{youngest}岁及以上成人"
     ),
@@ -280,6 +290,16 @@ REMARKS: Mapping[str, str] = {
     "A nodule of {mm} mm of the prior (slice {image} of {images} from the feet on) lies where today's CT shows no lung.": (
         "既往图像（自足侧起第{image}层，共{images}层）有一个{mm} mm结节，本次CT未包括该处肺组织。"
     ),
+    "Where a nodule of {mm} mm of the prior was (slice {image} of {images} from the feet on; about slice {here} of {now} of today's), "
+    "today's CT has a mark longer than {most} mm that is not measured: the nodule may have grown so far. Look at it.": (
+        "既往图像（自足侧起第{image}层，共{images}层；约本次第{here}层，共{now}层）有一个{mm} mm结节，本次CT该处的标记长径大于{most} mm，"
+        "未作测量：该结节可能已增大至此，请查看。"
+    ),
+    "Where a nodule of {mm} mm of the prior was (slice {image} of {images} from the feet on; about slice {here} of {now} of today's), "
+    "today's CT shows no air-bearing lung: a mass, collapse or fluid may hide it, or it grew. Look at it.": (
+        "既往图像（自足侧起第{image}层，共{images}层；约本次第{here}层，共{now}层）有一个{mm} mm结节，本次CT该处无含气肺组织："
+        "可能被肿块、肺不张或积液遮盖，或已增大，请查看。"
+    ),
     "Of a nodule of {mm} mm of the prior (slice {image} of {images} from the feet on) today's CT has but an unsure mark.": (
         "既往图像（自足侧起第{image}层，共{images}层）有一个{mm} mm结节，本次CT该处仅有不确定的标记。"
     ),
@@ -290,6 +310,8 @@ REMARKS: Mapping[str, str] = {
     "several of the prior, or none, may be this one": "既往图像上可能有数个与之对应，也可能没有",
     "{count} of the prior lie where it is": "既往图像上有{count}个结节位于该处",
     "one of the prior lies where this and others are": "既往图像上的一个结节位于该结节及其他结节处",
+    "the prior has a mark there that is longer than {most} mm, and was not measured": "既往图像该处的标记长径大于{most} mm，未作测量",
+    "the prior shows no air-bearing lung there, in which it could have been found": "既往图像该处无含气肺组织，无法检出",
     "the prior has a mark there that is too unsure to be one": "既往图像该处有标记，但不足以确定为结节",
     "its volume and its diameter do not tell the same": "体积与直径的变化不一致",
     "at one of the visits it has less than {least} mm³, of which a quarter is a few voxels": (

@@ -438,13 +438,10 @@ class _Speaker:
         return self._encoding.findings.registration is not None
 
     def _prior_date(self) -> str | None:
-        """The day of the prior; "" where its header says none; None where there is no prior."""
-        subject = self._encoding.subject
-        if (prior := prior_in(subject)) is None:
+        """The day on which the prior was acquired, as applications reckon with; "" where it is not known; None where there is no prior."""
+        if (prior := prior_in(self._encoding.subject)) is None:
             return None
-        header = self._sources.headers[prior.sources[0].sop_instance_uid]
-        date = text(header, "SeriesDate") or text(header, "StudyDate")
-        return f"{date[:4]}-{date[4:6]}-{date[6:]}" if date else ""
+        return "" if prior.acquired_on is None else prior.acquired_on.isoformat()
 
 
 def _key(what: Code, laterality: Code | None, site: Code | None) -> tuple[str, str, str, str]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.applications.lung_nodule.candidates import FAINT, Candidate, candidates_in
+from inference.applications.lung_nodule.candidates import FAINT, Candidate, Unmeasured, marks_in
 from inference.applications.lung_nodule.follow_up import Density
 from inference.applications.lung_nodule.preparing import PreparedLungs
 from inference.imaging.resample import Grid, Shape
@@ -23,6 +23,13 @@ def found(
     solid: np.ndarray, glass: np.ndarray | None = None, step_mm: float = 1.0, search: np.ndarray | None = None
 ) -> tuple[Candidate, ...]:
     """Candidates of probabilities (Z, Y, X), on source slices `step_mm` apart."""
+    return marks(solid, glass, step_mm, search)[0]
+
+
+def marks(
+    solid: np.ndarray, glass: np.ndarray | None = None, step_mm: float = 1.0, search: np.ndarray | None = None
+) -> tuple[tuple[Candidate, ...], tuple[Unmeasured, ...]]:
+    """The same, and what is none of them by its length or form."""
     other = np.zeros(SHAPE) if glass is None else glass
     probabilities = np.stack([1 - solid - other, other, solid]).astype(np.float32)
     everywhere = np.ones(SHAPE, dtype=np.bool_) if search is None else search
@@ -37,7 +44,7 @@ def found(
         series_instance_uid="1.2",
         frame_of_reference_uid="1.3",
     )
-    return candidates_in(prepared, probabilities, volume)
+    return marks_in(prepared, probabilities, volume)
 
 
 def test_a_ball_is_measured_on_the_slice_that_shows_most_of_it() -> None:
@@ -89,3 +96,20 @@ def test_what_is_too_small_too_long_or_outside_is_none() -> None:
     assert found(vessel) == ()
     assert found(wall) == ()
     assert found(ball((25, 20, 15), 5).astype(float), search=np.zeros(SHAPE, dtype=np.bool_)) == ()
+
+
+def test_what_is_too_long_or_no_round_one_is_kept_with_its_place() -> None:
+    """A box of 41 x 40 x 40 mm: the first voxel beyond it lies one mm away; a mass where it is sure. A vessel is neither."""
+    block, vessel = np.zeros(SHAPE), np.zeros(SHAPE)
+    block[5:46, 10:50, 10:50] = 0.9
+    candidates, (mass,) = marks(block)
+    assert candidates == ()
+    assert (mass.too_long, mass.mass) == (True, True)
+    assert mass.certainty == pytest.approx(0.9, abs=1e-5)
+    assert mass.away_mm(np.array([30.0, 30.0, 20.0])) == 0
+    assert mass.away_mm(np.array([9.0, 30.0, 20.0])) == pytest.approx(1)
+    (unsure,) = marks(block * 0.7)[1]
+    assert (unsure.too_long, unsure.mass) == (True, False)
+    vessel[24:27, 19:22, 5:30] = 1
+    (thin,) = marks(vessel)[1]
+    assert (thin.too_long, thin.mass) == (False, False)

@@ -152,6 +152,71 @@ def test_a_prior_of_other_slices_and_of_a_part_of_the_chest(pair: VolumeSet) -> 
     assert said(findings, "Were this a first screening CT")
 
 
+_LARGE = Grown(at_mm=(45, 4, 0), half_mm=(22, 24, 22), times=6.0)
+"""44 x 48 x 44 mm now, 24 x 26 x 24 mm then."""
+
+
+def test_a_nodule_that_outgrew_what_is_measured_is_no_nodule_that_is_gone() -> None:
+    """Of 25 mm at the prior, of 48 mm today: nobody is told that it is gone or was missed. Of the small one of the other lung, whose growth
+    is told as ever, no follow-up is recommended."""
+    nodules = (_LARGE, NODULES[2])
+    findings = analyse(APPLICATION, pair_of(visit(nodules, now=True), visit(nodules, now=False, start_mm=0.6)), ByHeart())
+    assert [trend(one) for one in findings.locations] == [CHANGES[Trend.GROWTH]]
+    assert not said(findings, "Not found again")
+    (remark,) = said(findings, "Where a nodule of 2")
+    assert re.search(r"a nodule of 2[456] mm of the prior was", remark), remark
+    assert remark.endswith("has a mark longer than 40 mm that is not measured: the nodule may have grown so far. Look at it.")
+    # by hand: its middle lay 9 mm nearer to the feet
+    told = re.search(r"slice (\d+) of 88 from the feet on; about slice (\d+) of 88 of today's", remark)
+    assert told is not None, remark
+    assert [int(number) - 1 for number in told.groups()] == pytest.approx([43.5 - 9 / STEP_MM, 43.5], abs=1.5)
+    (against,) = said(findings, "No follow-up category")
+    assert "a nodule of the prior may have grown beyond 40 mm" in against
+    assert not any(quality.name == codes.RECOMMENDED_FOLLOW_UP for one in findings.locations for quality in one.qualities)
+    (mass,) = said(findings, "Not measured: 1 marked that may be a mass")
+    assert re.search(r"about slice 4[3-5] of 88", mass)
+
+
+def test_a_nodule_that_was_too_large_to_be_measured_is_not_called_new() -> None:
+    """Of 48 mm then, of 25 mm today: undetermined, with the reason, and no row of new nodules."""
+    shrunk = replace(_LARGE, half_mm=(12, 13, 12), times=(12 * 13 * 12) / (22 * 24 * 22))
+    findings = analyse(APPLICATION, pair_of(visit((shrunk,), now=True), visit((shrunk,), now=False, start_mm=0.6)), ByHeart())
+    (location,) = findings.locations
+    assert trend(location) == CHANGES[Trend.UNDETERMINED]
+    (remark,) = said(findings, "Growth of nodule 1 is undetermined")
+    assert remark.endswith("the prior has a mark there that is longer than 40 mm, and was not measured.")
+    assert not any("missed there" in each for each in findings.remarks)
+
+
+def test_where_no_air_is_left_a_nodule_is_not_called_gone() -> None:
+    """The lung about it is as dense as the wall, and the network marks nothing of it: that it is gone or was missed would be a guess."""
+    whole, solid = visit(NODULES[:3], now=True), visit(NODULES[:3], now=False, start_mm=0.6)
+    z, row, column = (round(float(index)) for index in whole.to_indices(np.array(NODULES[2].at_mm)))
+    filled = whole.voxels.copy()
+    filled[z - 18 : z + 19, row - 18 : row + 19, column - 14 : column + 15] = 60
+    findings = analyse(APPLICATION, pair_of(replace(whole, voxels=filled), solid), ByHeart())
+    assert len(findings.locations) == 2
+    assert not said(findings, "Not found again")
+    (remark,) = said(findings, "Where a nodule of 9 mm of the prior was")
+    assert remark.endswith("today's CT shows no air-bearing lung: a mass, collapse or fluid may hide it, or it grew. Look at it.")
+    backwards = analyse(
+        APPLICATION,
+        pair_of(replace(solid, acquired_on=whole.acquired_on), replace(whole, voxels=filled, acquired_on=solid.acquired_on)),
+        ByHeart(),
+    )
+    (why,) = said(backwards, "Growth of nodule")
+    assert why.endswith("the prior shows no air-bearing lung there, in which it could have been found.")
+
+
+def test_of_nodules_that_stay_the_prior_is_what_screening_goes_by() -> None:
+    """With a prior on which it was found alike, nobody speaks of a first screening CT."""
+    nodules = (NODULES[1],)
+    findings = analyse(APPLICATION, pair_of(visit(nodules, now=True), visit(nodules, now=False, start_mm=0.6)), ByHeart())
+    assert [trend(one) for one in findings.locations] == [CHANGES[Trend.NO_GROWTH]]
+    assert said(findings, "Were the prior the last screening CT")
+    assert not said(findings, "Were this a first screening CT")
+
+
 def test_a_prior_that_is_later_or_without_lung_is_compared_with_nothing(pair: VolumeSet) -> None:
     """Nodules of today are told as ever, and why there is no comparison."""
     later = replace(pair["prior"], acquired_on=pair.reference.acquired_on.replace(year=2027))  # type: ignore[union-attr]
