@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from inference.applications.acceptance import EnteredDigests, digest_of, untestable, why_not_accepted
 from inference.applications.admitting import admitted, of_the_reference
-from inference.applications.analysing import analyse, uncertainties_of
-from inference.applications.declared import check_outputs
+from inference.applications.analysing import analyse
 from inference.applications.port import Application, Infer, JobFiles
 from inference.codes import ABSENT, DIFFERENCE_IN_SIZE, MILLIMETRE, QUALITATIVE_DIFFERENCE, RECOMMENDED_FOLLOW_UP, UNDETERMINED
 from inference.engines.calling import FiniteOutputs, with_places_taken
 from inference.engines.port import Call, Engine, ModelRef, Tensors, Urgency
 from inference.engines.repository import Repository
-from inference.errors import EngineError, ModelError
+from inference.errors import ModelError
 from inference.findings import Caution, Evaluation, Findings, Location
 from inference.imaging.header import ReadAhead
 from inference.imaging.roles import RolePlace
@@ -31,8 +30,8 @@ from node.domain.errors import AnotherVersion, ApplicationUnaccepted
 from node.domain.job import RANKS, Demand, Job, PartedRoutes, Priority, RefusedRoutes, RouteWishes, method_digest, strictest
 from node.domain.route import Route
 from node.domain.shortage import Shortage
+from node.flow.besides import JobTooLate, doubted_by, explained_by
 from node.flow.time_limits import size_of, to_decode_s, to_infer_s
-from node.observe.events import alarm
 from node.observe.pulse import at_most
 from node.settings import config as settings
 from node.settings.config import DEFAULT_ENGINE, ApplicationSettings
@@ -53,13 +52,6 @@ class Assemble(Protocol):
         *,
         roles: Sequence[RolePlace],
     ) -> list[Assembled]: ...
-
-
-class JobTooLate(EngineError):
-    """The analysis used up the time that it may take."""
-
-    code = "HLM-4080"
-    remedy = "If it stays slow, raise `applications: {NAME: {timeout: …}}` or give it a faster engine."
 
 
 class EngineUnknown(ModelError):
@@ -234,9 +226,8 @@ class Analyst:
             bounded = _Bounded(engine, application, calls, deadline, _URGENCY[job.priority])
             with stage(ANALYSE), at_most(to_infer_s(deadline - time.monotonic())):
                 asked = application.on(JobFiles(files=tuple(files), seconds=deadline - time.monotonic()))
-                parts = tuple(
-                    analysed(asked, each, bounded, job, explained=self._explained(job), doubted=self._doubted(job)) for each in made
-                )
+                explained, doubted, spent = self._explained(job), self._doubted(job), self._spent(job)
+                parts = tuple(analysed(asked, each, bounded, job, explained=explained, doubted=doubted, spent=spent) for each in made)
         bounded.share_out(stages_s)
         took_s = {"assemble": assembled - began, "infer": time.monotonic() - assembled}
         runtimes = {f"{model.name} v{model.version}": engine.runtime(model) for model in models}
@@ -275,18 +266,32 @@ class Analyst:
         """Whether a sink of the job asks how unsure the network is."""
         return any(profile.doubts for profile in self._config.profiles_of(job))
 
+    def _spent(self, job: Job) -> bool:
+        """Whether it is the last of several attempts."""
+        return job.attempts > 1 and job.attempts >= settings_of(self._config, job.application).attempts
 
-def analysed(application: Application, assembled: Assembled, infer: Infer, job: Job, *, explained: bool, doubted: bool) -> Analysed:
-    """What the application says of one part, behind what the gates and the reading of the files say."""
+
+def analysed(
+    application: Application, assembled: Assembled, infer: Infer, job: Job, *, explained: bool, doubted: bool, spent: bool = False
+) -> Analysed:
+    """What the application says of one part, behind what the gates and the reading of the files say.
+
+    Parameters
+    ----------
+    explained, doubted
+        Whether what moved the answers, and how unsure the network is, are asked for.
+    spent
+        Whether it is the last attempt after others that did not end: then neither is computed, and the answer leaves.
+    """
     given = admitted(application, assembled, whole=not (job.shortage and job.marked))
     assembled = given.assembled
     said = analyse(application, assembled.subject, infer, of_the_reference(assembled))
     answered = _answered(said)
     said = given.judge.after(replace(said, cautions=(*given.cautions, *said.cautions)))
     if explained:
-        said = _explained_by(application, assembled, infer, said, left_out=answered - _answered(said))
+        said = explained_by(application, assembled, infer, said, left_out=answered - _answered(said), spent=spent)
     if doubted:
-        said = _doubted_by(application, assembled, infer, said)
+        said = doubted_by(application, assembled, infer, said, spent=spent)
     if job.shortage is not None:
         said = as_incomplete(said, job.shortage, assembled.subject, marked=job.marked)
     return Analysed(assembled=assembled, findings=replace(said, remarks=(*assembled.remarks, *given.remarks, *said.remarks)))
@@ -295,46 +300,6 @@ def analysed(application: Application, assembled: Assembled, infer: Infer, job: 
 def _answered(said: Findings) -> frozenset[int]:
     """The images that an answer names."""
     return frozenset(index for each in said.evaluations for index in each.images)
-
-
-def _explained_by(application: Application, assembled: Assembled, infer: Infer, said: Findings, *, left_out: frozenset[int]) -> Findings:
-    """The findings with what moved them; without it where that fails: an answer does not wait for its explanation.
-
-    Of the images that the judge left out there is no answer, and nothing moved it.
-    """
-    explain = application.explain
-    if explain is None:
-        return said
-
-    def explained() -> Findings:
-        moved = explain(assembled.subject, infer)
-        return replace(said, explanations=tuple(each for each in moved if each.image not in left_out))
-
-    return _or_without(application, assembled, said, explained)
-
-
-def _doubted_by(application: Application, assembled: Assembled, infer: Infer, said: Findings) -> Findings:
-    """The findings with how unsure the network is of each voxel; without it where that fails."""
-
-    def doubted() -> Findings:
-        return replace(said, uncertainties=uncertainties_of(application, assembled.subject, infer))
-
-    return said if application.unsure is None else _or_without(application, assembled, said, doubted)
-
-
-def _or_without(application: Application, assembled: Assembled, said: Findings, more: Callable[[], Findings]) -> Findings:
-    """What `more` gives; the findings without it where that fails, which is told."""
-    try:
-        found = more()
-        check_outputs(application, found, assembled.subject)
-        return found
-    except EngineError as away:
-        if not isinstance(away, JobTooLate):
-            raise  # it would have met the answer, too
-        alarm("job.unexplained", application=application.name, error=type(away).__name__, code=away.code)
-    except Exception as defect:  # noqa: BLE001  (whatever an application does, as in the runner; the answer is there)
-        alarm("job.unexplained", application=application.name, error=type(defect).__name__, code=getattr(defect, "code", ""))
-    return said
 
 
 def settings_of(config: settings.Config, application: str) -> ApplicationSettings:

@@ -18,6 +18,7 @@ from inference.applications.acceptance import accept, keep_evaluation
 from inference.applications.entropy import ENTROPY
 from inference.applications.port import Application, ExplanationOutput, Infer, UncertaintyOutput
 from inference.engines.errors import EngineAway, EngineBusy, EngineLost, WrongTensors
+from inference.engines.jail.errors import MemoryBound, ModelDied
 from inference.engines.kinds import DEFAULT
 from inference.engines.port import ModelRef, Tensors
 from inference.errors import EngineError, ModelError
@@ -31,8 +32,9 @@ from node.domain.profile import VIEWER, Kind
 from node.domain.route import PinnedVersion
 from node.domain.shortage import RefusedInstance, WhenShort
 from node.domain.state import DeliveryState, JobState
+from node.flow.besides import JobTooLate
 from node.flow.engines import Engines
-from node.flow.infer import JobTooLate, digest_with
+from node.flow.infer import digest_with
 from node.flow.lease import LENGTH
 from node.flow.route import RouteStage
 from node.flow.runner import Runner
@@ -156,15 +158,69 @@ def test_how_unsure_a_network_is_is_computed_only_where_a_sink_asks(work: Work, 
 def test_masks_do_not_wait_for_how_unsure_the_network_is(work: Work) -> None:
     """Values beyond 0 to 1: the masks go out without the map, and that is told."""
     beyond = Uncertainty(label=ENTROPY, values=np.full((1, 1, 1), 2, np.float32), quantity=codes.NORMALISED_ENTROPY)
-    outputs = (*APPLICATION.outputs, UncertaintyOutput(label=ENTROPY))
-    work.application = replace(APPLICATION, outputs=outputs, unsure=lambda volume, infer: (beyond,))
-    sink = work.node.config.sinks["archive"]
-    asked = replace(VIEWER, kinds=VIEWER.kinds | {Kind.UNCERTAINTY_MAP})
-    work.node.configure(sinks={**work.node.config.sinks, "archive": replace(sink, profile=asked)})
+    _asked_for_a_map(work, lambda volume, infer: (beyond,))
     with capture_logs() as events:
         assert work.step() == 1
     assert [one.kind for one in work.node.journal.results.of_job(work.job.id)] == ["seg", "sr", "sc"]
     assert [one["event"] for one in events if one["log_level"] == "warning"] == ["job.unexplained"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "goes"),
+    [
+        (MemoryBound("took 9 GiB"), True),
+        (ModelDied("ended by signal 9"), True),
+        (MemoryError(), True),
+        (EngineAway("does not answer"), False),
+        (EngineBusy("the queue is full"), False),
+    ],
+)
+def test_an_answer_leaves_without_the_map_for_which_memory_did_not_suffice(work: Work, failure: Exception, goes: bool) -> None:
+    """The network has answered; what is asked besides is more to compute, and would end alike the next time: the findings say what they
+    lack, and why. A server that is away or busy is asked again, for both."""
+
+    def unsure(volume: Volume, infer: Infer) -> tuple[Uncertainty, ...]:
+        raise failure
+
+    _asked_for_a_map(work, unsure)
+    assert work.step() == 1
+    if not goes:
+        assert work.job.state is JobState.QUEUED
+        return
+    assert work.job.state is JobState.ENCODED
+    code = getattr(failure, "code", "MemoryError")
+    assert _remarks(work)[-1] == (
+        f"How unsure the network is of each voxel was asked for and is not in these results: it could not be computed ({code})."
+    )
+
+
+def test_the_last_attempt_computes_the_answer_alone(work: Work) -> None:
+    """Two processes died while they held the job, of what nobody knows: what is asked besides is left out, and the findings say so."""
+    called = []
+
+    def unsure(volume: Volume, infer: Infer) -> tuple[Uncertainty, ...]:
+        called.append(volume)
+        return ()
+
+    _asked_for_a_map(work, unsure)
+    for _ in range(2):
+        work.node.clock.advance(600)
+        assert work.node.journal.jobs.claim("another", work.node.clock(), timedelta(seconds=1)) is not None
+    assert work.step() == 1
+    assert (work.job.state, work.job.attempts, called) == (JobState.ENCODED, 3, [])
+    assert _remarks(work)[-1].endswith("it could not be computed (the attempts before did not end).")
+
+
+def _asked_for_a_map(work: Work, unsure: Callable[[Volume, Infer], tuple[Uncertainty, ...]]) -> None:
+    work.application = replace(APPLICATION, outputs=(*APPLICATION.outputs, UncertaintyOutput(label=ENTROPY)), unsure=unsure)
+    sink = work.node.config.sinks["archive"]
+    asked = replace(VIEWER, kinds=VIEWER.kinds | {Kind.UNCERTAINTY_MAP})
+    work.node.configure(sinks={**work.node.config.sinks, "archive": replace(sink, profile=asked)})
+
+
+def _remarks(work: Work) -> tuple[str, ...]:
+    assert work.job.findings_blob is not None
+    return tuple(findings_file.loads(work.node.blobs.path(work.job.findings_blob).read_bytes()).remarks)
 
 
 @pytest.mark.parametrize("failure", [ValueError("of no shape"), JobTooLate("did not end"), None])
