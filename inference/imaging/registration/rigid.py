@@ -35,6 +35,8 @@ _SLIDE_MM = 40.0
 _FOLLOWED = 4
 _LEAST_SHARED = 0.3
 _STEPS = 200
+_LEAST_MM = 0.05
+"""Between voxels of the finest grid; what says less says its spacing in another unit, and balls of some mm would have 10^10 voxels."""
 _SMALLEST_STEP_MM = 0.002
 _LOCK = threading.Lock()
 
@@ -67,10 +69,16 @@ def align(fixed: Volume, moving: Volume) -> Aligned:
     Raises
     ------
     NothingToRegister
-        A volume is even, its grid is sheared, or nothing makes the two overlap.
+        A volume is even, its grid is sheared, nothing makes the two overlap, or SimpleITK cannot compute with them.
     """
-    with one_thread():
-        return _aligned(_levels(fixed, moving))
+    try:
+        with one_thread():
+            return _aligned(_levels(fixed, moving))
+    except RuntimeError as failed:
+        # all that ITK raises comes as this one class
+        last = str(failed).strip().splitlines()[-1].strip()
+        series = f"series {moving.series_instance_uid} cannot be laid on series {fixed.series_instance_uid}"
+        raise NothingToRegister(f"{series}: {last}") from failed
 
 
 def _aligned(levels: "list[_Level]") -> Aligned:
@@ -244,6 +252,9 @@ def _levels(fixed_volume: Volume, moving_volume: Volume) -> list[_Level]:
     space_mm3 = [math.prod(image.GetSize()) * math.prod(image.GetSpacing()) for image in (fixed, moving)]
     # a finger beside a whole body is found on the finger's grid, as far as memory goes
     finest_mm = max((space_mm3[0] / _FINEST_VOXELS) ** (1 / 3), (space_mm3[1] / _MOST_VOXELS) ** (1 / 3), min(fixed.GetSpacing()))
+    for volume, image in ((fixed_volume, fixed), (moving_volume, moving)):
+        if min(image.GetSpacing()) < _LEAST_MM:
+            raise NothingToRegister(f"series {volume.series_instance_uid} has voxels less than {_LEAST_MM:g} mm apart: no distance in mm")
     fixed, moving = _seen(fixed_volume, fixed, finest_mm), _seen(moving_volume, moving, finest_mm)
     slid = "CT" in (fixed_volume.modality, moving_volume.modality)
     levels: list[_Level] = []
@@ -251,9 +262,17 @@ def _levels(fixed_volume: Volume, moving_volume: Volume) -> list[_Level]:
         spacing_mm = finest_mm * multiple
         if multiple > 1:
             fixed, moving = even(fixed, spacing_mm), even(moving, spacing_mm)
-        bodies = body_in(fixed), body_in(moving)
+        bodies = _body(fixed_volume, fixed), _body(moving_volume, moving)
         levels.insert(0, _Level(fixed=fixed, moving=moving, body=bodies[0], moving_body=bodies[1], spacing_mm=spacing_mm, slid=slid))
     return levels
+
+
+def _body(volume: Volume, image: sitk.Image) -> sitk.Image:
+    """What is not air in it: without a contrast between the two, as in values that are no numbers, there is nothing to lay on anything."""
+    body = body_in(image)
+    if not sitk.GetArrayViewFromImage(body).any():
+        raise NothingToRegister(f"series {volume.series_instance_uid} shows no body: nothing in it stands out of air")
+    return body
 
 
 def _seen(volume: Volume, image: sitk.Image, spacing_mm: float) -> sitk.Image:

@@ -183,6 +183,23 @@ def test_what_is_no_thicker_than_a_table_is_refused(radii: tuple[float, ...]) ->
         align(today, then)
 
 
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        (lambda one: replace(one, voxels=np.full_like(one.voxels, 3000)), "every voxel has the same value"),
+        (lambda one: replace(one, voxels=np.where(np.arange(len(one.voxels))[:, None, None] > 3, 3000, 2999 + 0 * one.voxels)), "no body"),
+        (lambda one: replace(one, voxels=np.where(one.voxels > 0, np.nan, one.voxels).astype(np.float32)), "no body"),
+        (lambda one: replace(one, affine=one.affine * [1e-3, 1e-3, 1e-3, 1]), "less than 0.05 mm apart"),
+    ],
+    ids=["even", "metal throughout", "no numbers", "spacing in metres"],
+)
+def test_what_cannot_be_computed_with_is_refused_with_its_series(told: Callable[[Volume], Volume], why: str) -> None:
+    """Whatever SimpleITK, or arithmetic, makes of such images: a sentence, by which whoever can do without the prior goes on."""
+    today, then = (limbs(series, 45.0, sides_mm=(80.0, 160.0, 160.0), step_mm=4.0) for series in ("1.1", "1.11"))
+    with pytest.raises(NothingToRegister, match=rf"series 1\.11.*{why}|{why}.*series 1\.11"):
+        align(today, told(then))
+
+
 @pytest.mark.slow
 def test_a_real_trunk_is_brought_back(real: Callable[[str], list[Path]]) -> None:
     """Turned by 15 degrees, moved by 37 mm, in slices of 6 mm; the table goes with it, as it is in the voxels."""
