@@ -183,6 +183,7 @@ def test_what_is_no_thicker_than_a_table_is_refused(radii: tuple[float, ...]) ->
         align(today, then)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("told", "why"),
     [
