@@ -114,7 +114,7 @@ deb: $(READY)
 	mkdir -p build/deb/tree dist
 	$(BIN)/python -m build --sdist --no-isolation --outdir build/deb
 	tar -xzf build/deb/hilum-*.tar.gz -C build/deb/tree --strip-components 1
-	cd build/deb/tree && cp -a docker/debian debian && dpkg-buildpackage --build=binary --no-sign
+	cd build/deb/tree && cp -a docker/debian debian && dpkg-buildpackage --rules-target=binary
 	cp build/deb/*.deb dist/
 
 clean:
