@@ -402,13 +402,15 @@ def _runs(pid: int) -> bool:
 
 
 def test_a_process_holds_nothing_of_the_worker_s() -> None:
-    """Its descriptors are its input (nothing), its output (a pipe) and its channel, its environment is empty of ours, its folder is /."""
+    """Its descriptors are its input (nothing), its output (a pipe) and its channel, its environment is empty of ours but for how threads
+    wait for each other, its folder is /."""
     os.environ["HILUM_SECRET"] = "the passcode"
     try:
         with closing(_Held()) as held:
             folder = Path(f"/proc/{held.process.pid}")
             assert sorted(int(each.name) for each in (folder / "fd").iterdir()) == [0, 1, 2, 3]
             assert "HILUM_SECRET" not in (folder / "environ").read_text()
+            assert "OMP_WAIT_POLICY=passive" in (folder / "environ").read_text().split("\0")
             assert os.readlink(folder / "cwd") == "/"
             assert (folder / "oom_score_adj").read_text().strip() == "1000"
             assert os.readlink(folder / "fd/0") == "/dev/null"
