@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -25,7 +26,7 @@ from inference.imaging.resample import Interpolation
 from inference.imaging.subject import Images
 from training import recipes
 from training.data.breast_ultrasounds import MARKS, breast_ultrasounds, has_calipers
-from training.data.cases import Case
+from training.data.cases import Case, Split
 from training.errors import UnfitData, UnfitSetting
 from training.explaining.gate import LEAST, Explained, Verdict
 from training.explaining.methods import LIME, LogOdds, Method, SeenImage
@@ -123,20 +124,34 @@ def test_it_takes_no_settings_of_recipes_for_own_data(tmp_path: Path) -> None:
         recipes.begun("breast-ultrasound", tmp_path, tmp_path, 0, Asked(modality="US"), print)
 
 
+RECIPE = replace(WHOLE, network=partial(Coloured, False), averaged=0.0)
+"""From scratch."""
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    return RECIPE.sides(ultrasounds(tmp_path_factory.mktemp("data"), 54), 0)
+
+
+@pytest.fixture(scope="module")
+def trained(sides: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one epoch, which each test evaluates in a copy of its own."""
+    folder = tmp_path_factory.mktemp("trained")
+    RECIPE.fit(sides, folder, replace(RECIPE.schedule, epochs=1), Ranks(), Silent())
+    return folder
+
+
 @pytest.mark.slow
-def test_trained_judged_and_served(tmp_path: Path) -> None:
+def test_trained_judged_and_served(sides: Split, trained: Path, tmp_path: Path) -> None:
     """A run of one epoch from scratch: the card has pictures, what was tried of methods of explanation, and the groups with and without
     calipers; the exported application says of an image what the evaluation said, as a statement about the breast, with the
     demonstration's remark."""
-    data, run = ultrasounds(tmp_path / "data", 54), tmp_path / "run"
-    recipe = replace(WHOLE, network=partial(Coloured, False), averaged=0.0)
-    sides = recipe.sides(data, 0)
-    recipe.fit(sides, run, replace(recipe.schedule, epochs=1), Ranks(), Silent())
-    evaluation = recipe.evaluate(sides, run, EvaluationOptions(explain_s=1))
+    run = shutil.copytree(trained, tmp_path / "run")
+    evaluation = RECIPE.evaluate(sides, run, EvaluationOptions(explain_s=1))
     groups = {one["group"]: one for one in evaluation["subgroups"]}
     assert set(groups) == {"calipers or colour", "none found"}
     assert sum(one["cases"] for one in groups.values()) == len(sides.test) == evaluation["figures"]["AUC malignant"]["count"]
-    said = recipe.table(evaluation)
+    said = RECIPE.table(evaluation)
     assert "marks: none found" in said
     card = (run / "card.html").read_text("utf-8")
     assert "Hits and misses" in card
@@ -160,13 +175,12 @@ def test_trained_judged_and_served(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_methods_that_passed_are_served_to_whoever_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_methods_that_passed_are_served_to_whoever_asks(
+    sides: Split, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of those that passed the ones that a node can compute stand in application.json, and its maps are those of the network that was
     tried; evaluated again without the gate, none is."""
-    data, run, models = ultrasounds(tmp_path / "data", 54), tmp_path / "run", tmp_path / "models"
-    recipe = replace(WHOLE, network=partial(Coloured, False), averaged=0.0)
-    sides = recipe.sides(data, 0)
-    recipe.fit(sides, run, replace(recipe.schedule, epochs=1), Ranks(), Silent())
+    run, models = shutil.copytree(trained, tmp_path / "run"), tmp_path / "models"
     tried: list[Callable[[Explained], NDArray[np.float32]]] = []
 
     def passed(methods: Sequence[Method], network: Any, cases: Sequence[Explained], usual: NDArray[np.float32], **_: Any) -> Any:
@@ -184,7 +198,7 @@ def test_methods_that_passed_are_served_to_whoever_asks(tmp_path: Path, monkeypa
         monkeypatch.setattr(f"{module}.WINDOWS", 3)
     monkeypatch.setattr("training.explaining.methods.SAMPLES", 20)
     monkeypatch.setattr("training.tasks.answers.gate", passed)
-    recipe.evaluate(sides, run, EvaluationOptions(explain_s=1))
+    RECIPE.evaluate(sides, run, EvaluationOptions(explain_s=1))
     export(of_run(run), run, models)
     assert json.loads((models / "breast_ultrasound" / "1" / FILE).read_text("utf-8"))["explained"] == [OCCLUSION]
     application = as_served(of_run(run).application, models)
@@ -194,11 +208,11 @@ def test_methods_that_passed_are_served_to_whoever_asks(tmp_path: Path, monkeypa
         (found,) = application.explain(subject(case), EngineInfer(engine))
         check_outputs(application, replace(application.analyse(subject(case), EngineInfer(engine)), explanations=(found,)), subject(case))
     assert found.finding == MALIGNANT
-    seen = recipe.example(case.load()).image
+    seen = RECIPE.example(case.load()).image
     on_grid = prepared(of_run(run).manifest, subject(case).images[0])
     expected = on_grid.undo(tried[0](Explained(image=seen, channel=1))[None], Interpolation.LINEAR)[0]
     assert found.values == pytest.approx(expected, abs=1e-4)
-    recipe.evaluate(sides, run)
+    RECIPE.evaluate(sides, run)
     assert of_run(run).application.explain is None
 
 
