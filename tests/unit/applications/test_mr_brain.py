@@ -132,8 +132,6 @@ def test_real_heads(real: Callable[[str], list[Path]], engine: EmbeddedEngine, s
     findings = APPLICATION.analyse(volume, OneByOne(engine.infer))
     check_outputs(APPLICATION, findings, volume)
     assert findings.measurements[0].value == pytest.approx(published_cm3, rel=1e-3)
-    again = APPLICATION.analyse(volume, OneByOne(engine.infer))
-    assert again.segments[0].mask.tobytes() == findings.segments[0].mask.tobytes()
     judge = Judge(APPLICATION.expects, volume, [read_instance(path).header for path in real(series)])
     assert (*judge.before(), *judge.after(findings).cautions) == ()
     # the mask sits on the head: brighter than what lies around it
@@ -182,9 +180,11 @@ def test_what_is_no_head_is_declined_by_what_was_marked(
 @pytest.mark.slow
 @pytest.mark.registry
 def test_a_head_cut_below_says_at_least(real: Callable[[str], list[Path]], engine: EmbeddedEngine) -> None:
-    """The sagittal head without the rows of its lowest seventh: the cut runs along no slice, and the volume is said to be a lower bound."""
+    """The sagittal head without the rows of its lowest seventh: the cut runs along no slice, and the volume is said to be a lower bound.
+    Whole it has the same mask each time."""
     whole = assemble(real("dicom/mr_t1_sag_HFS_decubitus.zip"))
-    mask = extract(whole, OneByOne(engine.infer))
+    mask, again = (extract(whole, OneByOne(engine.infer)) for _ in range(2))
+    assert again.tobytes() == mask.tobytes()
     # rows run from head to foot: the first ones hold six of seven parts of the brain
     kept = int(np.searchsorted(np.cumsum(mask.sum(axis=(0, 2))) / mask.sum(), 0.86))
     cut = replace(whole, voxels=np.ascontiguousarray(whole.voxels[:, :kept]))
