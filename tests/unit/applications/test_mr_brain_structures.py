@@ -142,9 +142,12 @@ def test_the_published_weights_as_they_are_served(real: Callable[[str], list[Pat
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_mirrored_head_exchanges_the_volumes_of_its_sides(real: Callable[[str], list[Path]], tmp_path: Path) -> None:
+def test_a_mirrored_head_exchanges_the_volumes_of_its_sides(
+    real: Callable[[str], list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A real head of 1.75 mm and the published weights as they are served: each volume is within a tenth that of the other side of the
-    mirror image, whose conformed voxels lie otherwise."""
+    mirror image, whose box lies otherwise. The box is a third of the largest, and holds the structures with what is near them."""
+    monkeypatch.setattr(f"{PREPARING}.MOST", (120, 112, 168))
     (weights,), (head,) = real(WEIGHTS), real("weights/hippodeep/example_brain_t1.nii.gz")
     import_models(APPLICATION, tmp_path / "models", files=[weights])
     voxels, affine = from_nifti(head)
