@@ -75,6 +75,25 @@ def package(folder: Path, version: str = "") -> Path:
     return made
 
 
+def without_compiled(built: Path) -> Path:
+    """The package that `package` made once more, of the folder that it was packed of, without the files that Python made of its sources;
+    these are deleted there."""
+    root = built.parents[1] / "build/deb/tree/debian/hilum"
+    sums = root / "DEBIAN" / "md5sums"
+    kept = [line for line in sums.read_text(encoding="utf-8").splitlines(keepends=True) if "/__pycache__/" not in line]
+    sums.write_text("".join(kept), encoding="utf-8")
+    for folder in [*root.rglob("__pycache__")]:
+        shutil.rmtree(folder)
+    return _packed(root, built.with_name(f"without_compiled_{built.name}"))
+
+
+def _packed(root: Path, made: Path) -> Path:
+    """A package of a folder, of no compression: nobody keeps it, and packing it takes longer than all of an upgrade."""
+    words = [program("dpkg-deb", "dpkg"), "-Znone", "--root-owner-group", "--build", root, made]
+    subprocess.run(words, check=True, timeout=300, capture_output=True)
+    return made
+
+
 def next_package(built: Path, folder: Path, version: str, change: Callable[[Path], None]) -> Path:
     """The package as a made next version of it: unpacked into `folder`, changed there, and packed again."""
     root = folder / "next"
@@ -84,9 +103,7 @@ def next_package(built: Path, folder: Path, version: str, change: Callable[[Path
     (metadata,) = (root / "opt/hilum/lib").glob("python*/site-packages/hilum-*.dist-info/METADATA")
     metadata.write_text(re.sub("^Version: .*$", f"Version: {version}", metadata.read_text(), count=1, flags=re.MULTILINE))
     change(root)
-    made = folder / f"hilum_{version}_amd64.deb"
-    # -Z: nobody keeps it, and packing it takes longer than all of the upgrade
-    subprocess.run([program("dpkg-deb", "dpkg"), "-Znone", "--build", root, made], check=True, timeout=300, capture_output=True)
+    made = _packed(root, folder / f"hilum_{version}_amd64.deb")
     shutil.rmtree(root)
     return made
 

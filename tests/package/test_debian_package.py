@@ -13,7 +13,7 @@ from pydicom import dcmread
 from ruamel.yaml import YAML
 
 from node.journal.schema import HEAD
-from tests.lab.debian import System, next_package, package, system
+from tests.lab.debian import System, next_package, package, system, without_compiled
 from tests.lab.empty_debian import empty_debian
 from tests.lab.howto import HowTo
 from tests.lab.installed import ROOT, crop
@@ -74,7 +74,8 @@ def _checks_without_errors() -> list[str]:
 
 
 def test_lintian_finds_no_error(built: Path) -> None:
-    """But what lies in the nature of such a package, which its overrides name with the reason."""
+    """But what lies in the nature of such a package, which its overrides name with the reason. It is judged without what was compiled of
+    its Python files: twelve thousand files are 7,000 then."""
     left_out = ",".join(_checks_without_errors())
     judged = subprocess.run(
         [
@@ -89,7 +90,7 @@ def test_lintian_finds_no_error(built: Path) -> None:
             # the tests' own is not packed (tests/lab/debian.py)
             "--suppress-tags",
             "uses-no-compression-for-control-tarball,uses-no-compression-for-data-tarball",
-            built,
+            without_compiled(built),
         ],
         capture_output=True,
         text=True,
