@@ -13,11 +13,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from inference.applications.mr_brain.application import APPLICATION
-from inference.engines.weights_import import import_models
 from tests.lab.debian import System, system
 from tests.lab.empty_debian import empty_debian
 from tests.lab.installed import ROOT, copied, placed, size
 from tests.lab.loopback import loopback_only
+from tests.lab.node import models
 from tests.lab.orthanc import Orthanc
 from tests.lab.program import Program, wait_until
 from tests.lab.took import timed
@@ -146,7 +146,9 @@ def test_steps_2_to_8_end_with_results_in_orthanc(reader: Reader, study: str, tm
 def test_a_copied_repository_serves_mr_brain_without_torch(reader: Reader, study: str) -> None:
     """What was imported where torch is (here) is ONNX: 1.91 L for the published head, as deepbet's own program says."""
     assert study
-    import_models(APPLICATION, reader.debian.exchange / "models")
+    repository = models(("mr-brain",))
+    for model in APPLICATION.models:
+        shutil.copytree(repository / model.name, reader.debian.exchange / "models" / model.name)
     with timed() as took:
         said = reader.type(f"cd {_CHECKOUT}", "hilum demo --application mr-brain --out /mnt/brain --json --models /mnt/models")
     print(f"\nmr-brain without torch: {took}")
