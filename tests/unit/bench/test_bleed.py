@@ -1,4 +1,4 @@
-"""Planted bleeds: what is planted is what was asked for, and eight of them are found by the published networks."""
+"""Planted bleeds: what is planted is what was asked for, and those that have to be are found by the published networks."""
 
 import itertools
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bench.bleed import COUNT, FAINT, SEED, Head, Looked, by_threshold, interval, look, networks, real_head
+from bench.bleed import COUNT, FAINT, FROM_CM3, SEED, Head, by_threshold, interval, look, networks, real_head
 from bench.bleed_made import BESIDE_MM, bleeds
 from inference.applications.ct_head_bleed import APPLICATION
 from inference.engines.weights_import import import_models
@@ -50,15 +50,15 @@ def test_an_interval_by_hand() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_eight_planted_bleeds_are_found(head: Head, tmp_path: Path) -> None:
-    """The first eight of the bench's forty, of 1 to 17 cm³ and 60 to 80 HU, each on its own blocks: all from 2 cm³ on are present where
-    they lie, their volumes within 20 % in the median; the threshold beside them is no straw man: it marks nothing in the plain head."""
+def test_planted_bleeds_are_found(head: Head, tmp_path: Path) -> None:
+    """Of the first eight of the bench's forty those of 2 cm³ and 60 HU and more, each on its own blocks: all are present where they lie,
+    their volumes within 20 % in the median; the threshold beside them is no straw man: it marks nothing in the plain head."""
     import_models(APPLICATION, tmp_path, files=sorted(data("weights", "blast_ct").glob("*.pt")))
-    with networks(tmp_path) as infer:
-        planted = itertools.islice(bleeds(head.hu, head.brain, COUNT, faint=FAINT, seed=SEED), 8)
-        looked: list[Looked] = [look(head, one, infer) for one in planted]
-    wanted = [one for one in looked if one.dense]
+    planted = itertools.islice(bleeds(head.hu, head.brain, COUNT, faint=FAINT, seed=SEED), 8)
+    wanted = [one for one in planted if one.level_hu >= 60 and one.cm3 >= FROM_CM3]
     assert len(wanted) >= 5
-    assert all(one.found for one in wanted), looked
-    assert median(abs(one.marked_cm3 / one.planted_cm3 - 1) for one in wanted) <= 0.2
+    with networks(tmp_path) as infer:
+        looked = [look(head, one, infer) for one in wanted]
+    assert all(one.dense and one.found for one in looked), looked
+    assert median(abs(one.marked_cm3 / one.planted_cm3 - 1) for one in looked) <= 0.2
     assert not by_threshold(head.hu, head.brain).any()
