@@ -1,15 +1,15 @@
 """The 31 bundles of the MONAI Model Zoo, by the metadata and configurations that it published in October 2024: which import, and why not.
 
-Weights are made by chance, and windows smaller than the published ones, which serve and MONAI's own run alike; the configurations are
-as they stand. What only a hospital knows (how images lie, what a channel is) is said as its operator would.
+Weights are made by chance, windows smaller and large networks narrower than the published ones, which serve and MONAI's own run alike; the
+configurations are as they stand. What only a hospital knows (how images lie, what a channel is) is said as its operator would.
 """
 
 import copy
 import json
 import re
 import tarfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class Taken:
     weights
         The file that it publishes.
     smaller
-        Arguments of a network that would take minutes.
+        Arguments that make a network narrower, or shorter, than the published one: of as many kinds of layers.
     searched
         Its architecture stands in a file of arrays.
     """
@@ -74,16 +74,18 @@ class Taken:
 
 
 PLAIN: dict[str, Taken] = {
-    "brats_mri_segmentation": Taken(coded=(1,), said={"orientation": "LPS"}),
+    "brats_mri_segmentation": Taken(coded=(1,), said={"orientation": "LPS"}, smaller={"init_filters": 8}),
     "multi_organ_segmentation": Taken(coded=tuple(range(1, 8)), searched=True),
     "pancreas_ct_dints_segmentation": Taken(coded=(1, 2), searched=True),
-    "pediatric_abdominal_ct_segmentation": Taken(coded=(1, 2, 3), left_out=(0,), weights="dynunet_FT.pt"),
-    "prostate_mri_anatomy": Taken(coded=(1, 2)),
+    "pediatric_abdominal_ct_segmentation": Taken(
+        coded=(1, 2, 3), left_out=(0,), weights="dynunet_FT.pt", smaller={"filters": [8, 16, 32, 64, 80, 80]}
+    ),
+    "prostate_mri_anatomy": Taken(coded=(1, 2), smaller={"channels": [4, 8, 16, 32, 64, 128]}),
     "segmentation_template": Taken(window=None, coded=(1, 2, 3), said={"orientation": "LPS", "modality": "MR"}),
-    "spleen_ct_segmentation": Taken(),
-    "swin_unetr_btcv_segmentation": Taken(window=[64, 32, 32], smaller={"feature_size": 12}),
+    "spleen_ct_segmentation": Taken(smaller={"channels": [4, 8, 16, 32, 64]}),
+    "swin_unetr_btcv_segmentation": Taken(window=[64, 32, 32], smaller={"feature_size": 12, "depths": [2, 1, 2, 1]}),
     "ventricular_short_axis_3label": Taken(window=[64, 64], coded=(1, 2, 3), said={"orientation": "LPS"}),
-    "wholeBody_ct_segmentation": Taken(),
+    "wholeBody_ct_segmentation": Taken(smaller={"init_filters": 8}),
 }
 
 
@@ -154,8 +156,8 @@ WITH_CODE: dict[str, tuple[Taken, str]] = {
 }
 """With --allow-code, and the file that holds their network; without it they are refused."""
 
-DETECTOR = "lung_nodule_ct_detection"
-"""The one that finds boxes."""
+DETECTOR, WINDOW = "lung_nodule_ct_detection", [48, 48, 32]
+"""The one that finds boxes, and a window smaller than the published one, x before y and z."""
 
 REFUSED: dict[str, str] = {
     "brats_mri_axial_slices_generative_diffusion": r"configs/metadata\.json:\d+: .*takes 'noise'",
@@ -308,45 +310,65 @@ def test_what_classifies_says_what_the_bundle_says(name: str, zoo: Path, tmp_pat
     assert [one.value for one in said] == expected
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("window", [[48, 48, 32], [48, 64, 48]], ids=["windows", "whole"])
-def test_what_detects_finds_the_boxes_that_the_bundle_finds(
-    window: list[int], zoo: Path, tmp_path: Path, infer_of: Callable[[Path], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same boxes, within 1e-3 mm and 1e-3 of their probabilities, as MONAI's own run of the configuration for images that were not
-    resampled: in windows, and of an image smaller than one. The network is the published one but for a shorter backbone."""
+def _published_detector(published: Mapping[str, Any], window: list[int]) -> tuple[dict[str, Any], Any, Any]:
+    """Its configuration with this window and a shorter backbone, MONAI's parser of that, and its network, always with the same weights."""
     import torch
     from monai.bundle import ConfigParser
-    from monai.networks.blocks import backbone_fpn_utils
-    from monai.transforms import Compose
 
-    monkeypatch.setattr(backbone_fpn_utils, "torchvision_models", _TorchvisionModels)
-    bundle = tmp_path / DETECTOR
-    (bundle / "models").mkdir(parents=True)
-    (bundle / "configs").mkdir()
-    config = json.loads((zoo / DETECTOR / "configs/inference.json").read_text())
-    config |= {"infer_patch_size": window, "backbone": config["backbone"].replace("resnet50", "resnet10")}
-    (bundle / "configs/inference.json").write_text(json.dumps(config))
-    (bundle / "configs/metadata.json").write_bytes((zoo / DETECTOR / "configs/metadata.json").read_bytes())
-
-    torch.manual_seed(3)
-    steps = config["preprocessing"]["transforms"]
+    config = {**published, "infer_patch_size": window, "backbone": published["backbone"].replace("resnet50", "resnet10")}
     # what resnet_fpn_feature_extractor builds of this backbone, once torchvision has checked how much of it is trained
     features = "$monai.networks.blocks.backbone_fpn_utils.BackboneWithFPN(@backbone,{'layer1':'0','layer2':'1'},[64,128],256,3)"
     parser = ConfigParser({**config, "device": "cpu", "whether_raw_luna16": True, "feature_extractor": features})
+    torch.manual_seed(3)
     network = parser.get_parsed_content("network_def").eval()
     for parameter in network.parameters():
         if parameter.ndim > 1:
             torch.nn.init.kaiming_uniform_(parameter, a=1)
     network.classification_head.cls_logits.weight.data *= 5
-    (bundle / "models/model.pt").write_bytes(made.state(network))
-    nodule = Coded(category=codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE, type=codes.NODULE, site=codes.LUNG)
-    imported = import_bundle(bundle, Wanted(codes={0: nodule}), tmp_path / "models")
+    return config, parser, network
+
+
+@pytest.fixture(scope="module")
+def detecting(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Any], Path, Imported]]:
+    """The published configuration of the detector, and what its import with windows of `WINDOW` gave, in which repository."""
+    from monai.networks.blocks import backbone_fpn_utils
+
+    folder = tmp_path_factory.mktemp("detector")
+    published = json.loads((zoo / DETECTOR / "configs/inference.json").read_text())
+    bundle = folder / DETECTOR
+    (bundle / "models").mkdir(parents=True)
+    (bundle / "configs").mkdir()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(backbone_fpn_utils, "torchvision_models", _TorchvisionModels)
+        config, _, network = _published_detector(published, WINDOW)
+        (bundle / "configs/inference.json").write_text(json.dumps(config))
+        (bundle / "configs/metadata.json").write_bytes((zoo / DETECTOR / "configs/metadata.json").read_bytes())
+        (bundle / "models/model.pt").write_bytes(made.state(network))
+        nodule = Coded(category=codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE, type=codes.NODULE, site=codes.LUNG)
+        yield published, folder / "models", import_bundle(bundle, Wanted(codes={0: nodule}), folder / "models")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("window", [WINDOW, [48, 64, 48]], ids=["windows", "whole"])
+def test_what_detects_finds_the_boxes_that_the_bundle_finds(
+    window: list[int], detecting: tuple[dict[str, Any], Path, Imported], infer_of: Callable[[Path], Any]
+) -> None:
+    """The same boxes, within 1e-3 mm and 1e-3 of their probabilities, as MONAI's own run of the configuration for images that were not
+    resampled: in windows, and of an image smaller than one. The network is the published one but for a shorter backbone; it is imported
+    once, for the size of a window is the inferer's alone."""
+    import torch
+    from monai.transforms import Compose
+
+    published, repository, imported = detecting
+    config, parser, _ = _published_detector(published, window)
+    steps = config["preprocessing"]["transforms"]
     manifest = imported.manifest
-    given = volume(blobs((20, 44, 36)), (2.47, 0.83, 0.79))
-    infer = _Remembered(infer_of(tmp_path / "models"))
     assert manifest.detector is not None
     assert isinstance(manifest.inferer, SlidingWindow)
+    assert manifest.inferer.roi_size == tuple(reversed(WINDOW))
+    manifest = replace(manifest, inferer=replace(manifest.inferer, roi_size=(window[2], window[1], window[0])))
+    given = volume(blobs((20, 44, 36)), (2.47, 0.83, 0.79))
+    infer = _Remembered(infer_of(repository))
     seen = prepared(manifest, given)
     ours = boxes_of(manifest.detector, manifest.model, manifest.inferer, manifest.input, seen, infer)
 
