@@ -1,4 +1,4 @@
-"""Planted bleeds: what is planted is what was asked for, and those that have to be are found by the published networks."""
+"""Planted bleeds: what is planted is what was asked for, and five of them are found by the published networks."""
 
 import itertools
 from pathlib import Path
@@ -51,12 +51,12 @@ def test_an_interval_by_hand() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_planted_bleeds_are_found(head: Head, tmp_path: Path) -> None:
-    """Of the first eight of the bench's forty those of 2 cm³ and 60 HU and more, each on its own blocks: all are present where they lie,
-    their volumes within 20 % in the median; the threshold beside them is no straw man: it marks nothing in the plain head."""
+    """Of the first eight of the bench's forty the five smallest of 2 cm³ and 60 HU or more, each on its own blocks: all are present where
+    they lie, their volumes within 20 % in the median; the threshold beside them is no straw man: it marks nothing in the plain head."""
     import_models(APPLICATION, tmp_path, files=sorted(data("weights", "blast_ct").glob("*.pt")))
     planted = itertools.islice(bleeds(head.hu, head.brain, COUNT, faint=FAINT, seed=SEED), 8)
-    wanted = [one for one in planted if one.level_hu >= 60 and one.cm3 >= FROM_CM3]
-    assert len(wanted) >= 5
+    wanted = sorted((one for one in planted if one.level_hu >= 60 and one.cm3 >= FROM_CM3), key=lambda one: one.cm3)[:5]
+    assert len(wanted) == 5
     with networks(tmp_path) as infer:
         looked = [look(head, one, infer) for one in wanted]
     assert all(one.dense and one.found for one in looked), looked

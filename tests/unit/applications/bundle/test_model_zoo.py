@@ -156,8 +156,8 @@ WITH_CODE: dict[str, tuple[Taken, str]] = {
 }
 """With --allow-code, and the file that holds their network; without it they are refused."""
 
-DETECTOR, WINDOW = "lung_nodule_ct_detection", [48, 48, 32]
-"""The one that finds boxes, and a window smaller than the published one, x before y and z."""
+DETECTOR, WINDOW = "lung_nodule_ct_detection", (48, 48, 32)
+"""The one that finds boxes, and a window smaller than the published one."""
 
 REFUSED: dict[str, str] = {
     "brats_mri_axial_slices_generative_diffusion": r"configs/metadata\.json:\d+: .*takes 'noise'",
@@ -310,12 +310,12 @@ def test_what_classifies_says_what_the_bundle_says(name: str, zoo: Path, tmp_pat
     assert [one.value for one in said] == expected
 
 
-def _published_detector(published: Mapping[str, Any], window: list[int]) -> tuple[dict[str, Any], Any, Any]:
+def _published_detector(published: Mapping[str, Any], window: tuple[int, int, int]) -> tuple[dict[str, Any], Any, Any]:
     """Its configuration with this window and a shorter backbone, MONAI's parser of that, and its network, always with the same weights."""
     import torch
     from monai.bundle import ConfigParser
 
-    config = {**published, "infer_patch_size": window, "backbone": published["backbone"].replace("resnet50", "resnet10")}
+    config = {**published, "infer_patch_size": list(window), "backbone": published["backbone"].replace("resnet50", "resnet10")}
     # what resnet_fpn_feature_extractor builds of this backbone, once torchvision has checked how much of it is trained
     features = "$monai.networks.blocks.backbone_fpn_utils.BackboneWithFPN(@backbone,{'layer1':'0','layer2':'1'},[64,128],256,3)"
     parser = ConfigParser({**config, "device": "cpu", "whether_raw_luna16": True, "feature_extractor": features})
@@ -349,9 +349,9 @@ def detecting(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("window", [WINDOW, [48, 64, 48]], ids=["windows", "whole"])
+@pytest.mark.parametrize("window", [WINDOW, (48, 64, 48)], ids=["windows", "whole"])
 def test_what_detects_finds_the_boxes_that_the_bundle_finds(
-    window: list[int], detecting: tuple[dict[str, Any], Path, Imported], infer_of: Callable[[Path], Any]
+    window: tuple[int, int, int], detecting: tuple[dict[str, Any], Path, Imported], infer_of: Callable[[Path], Any]
 ) -> None:
     """The same boxes, within 1e-3 mm and 1e-3 of their probabilities, as MONAI's own run of the configuration for images that were not
     resampled: in windows, and of an image smaller than one. The network is the published one but for a shorter backbone; it is imported
@@ -365,8 +365,8 @@ def test_what_detects_finds_the_boxes_that_the_bundle_finds(
     manifest = imported.manifest
     assert manifest.detector is not None
     assert isinstance(manifest.inferer, SlidingWindow)
-    assert manifest.inferer.roi_size == tuple(reversed(WINDOW))
-    manifest = replace(manifest, inferer=replace(manifest.inferer, roi_size=(window[2], window[1], window[0])))
+    assert manifest.inferer.roi_size == WINDOW
+    manifest = replace(manifest, inferer=replace(manifest.inferer, roi_size=window))
     given = volume(blobs((20, 44, 36)), (2.47, 0.83, 0.79))
     infer = _Remembered(infer_of(repository))
     seen = prepared(manifest, given)
