@@ -52,6 +52,8 @@ position; energy that images of one energy are computed for."""
 _IMAGE_POSITION = "ImagePositionPatient"
 _OF_ONE_FRAME = frozenset({"EffectiveEchoTime", "InversionTimes"})
 """Of frames that differ the first one's is told."""
+_ENERGY = "MonoenergeticEnergyEquivalent"
+"""Of frames that differ each value is told: one of them decides."""
 MOST_FRAMES = 2048
 """Of a larger multi-frame instance nothing is lifted from the functional groups of its frames."""
 _MOST_ELEMENTS = 20_000
@@ -328,6 +330,8 @@ def _of_frames(file: Part10, behind: int, header: Header) -> dict[str, tuple[Val
             said[keyword] = tuple(value for values in each for value in values or ())
         elif keyword in _OF_ONE_FRAME or all(values == each[0] for values in each):
             said[keyword] = each[0] or ()
+    if energies := dict.fromkeys(value for one in found for value in one.get(_ENERGY, ())):
+        said[_ENERGY] = tuple(energies)
     return said
 
 

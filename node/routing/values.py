@@ -68,11 +68,17 @@ def _said(view: SeriesView) -> list[_SaidOfValues]:
             words=tuple(texts_of(one, "SeriesDescription")),
             units=tuple(texts_of(one, "RescaleType")),
             codes=tuple(texts_of(one, "DerivationCodeSequence")),
-            energy=first_number(one, _ENERGY) or 0.0,
+            energy=energy,
         )
         for one in without_localizers(view.members) or (view.header,)
+        for energy in _energies(one)
     }
     return sorted(said)
+
+
+def _energies(header: Header) -> list[float]:
+    """Of the frames of a multi-frame image there may be several."""
+    return [float(value) for value in header.get(_ENERGY, ()) if not isinstance(value, str)] or [0.0]
 
 
 def unlike(accepts: Accepts, view: SeriesView, layout: Layout) -> list[str]:

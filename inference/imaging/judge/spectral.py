@@ -28,12 +28,15 @@ _MODIFIED_UNIT = "HU_MOD"
 _KEV = re.compile(r"(?<![0-9.,])([0-9]{2,3})(?:[.,]0+)?[ -]?KEV(?![A-Z])")
 _ONE_ENERGY_WORDS = re.compile(
     r"(?<![A-Z0-9])(?:VMI|MONO[ -]?E(?:NERG[A-Z]*)?|MONO\+|MONOCHROMAT[A-Z]*|(?:VIRTUAL |VIRTUELL )MONO[A-Z]*)(?![A-Z])"
+    "|[单單]能|仮想単色"
 )
 _REMOVED_WORDS = re.compile(
     r"(?<![A-Z0-9])(?:VNC|VNCA|GSI VUE|PURE ?(?:LUMEN|CALCIUM)|CALSUPP|CALCIUM SUPP[A-Z]*"
     r"|VIRTUAL[A-Z]* (?:NON[ -]?(?:CONTRAST|CALCIUM)|UNENHANCED|NATIV[A-Z]*|PLAIN)|VIRTUELL[A-Z]* NATIV[A-Z]*|NATIV[A-Z]* VIRTU[A-Z]*"
     r"|SANS CONTRASTE VIRTUEL[A-Z]*)(?![A-Z])"
+    "|虚拟(?:平扫|[非无未]增强|[无去]钙|去碘)|虛擬(?:平掃|[非無未]增強|[無去]鈣|去碘)|仮想(?:単純|非造影)"
 )
+"""Words of a script that parts no words with spaces stand wherever they are found."""
 _READ = 256
 """Characters of a description that are looked at."""
 

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import EnhancedCTImageStorage
 
 from inference.applications.accept import check
 from inference.applications.port import Accepts, Application
@@ -178,6 +179,8 @@ def test_ct_that_is_not_in_hu_is_told_by_headers(
         ({"SeriesDescription": "70keV"}, Fit.TAKES, ""),
         ({"ImageType": "DERIVED\\PRIMARY\\AXIAL\\VMI"}, Fit.OPEN, ""),
         ({"SeriesDescription": "Kopf VNC"}, Fit.REFUSES, "not native"),
+        ({"SeriesDescription": "头颅虚拟平扫", "SpecificCharacterSet": "ISO_IR 192"}, Fit.REFUSES, "not native"),
+        ({"SeriesDescription": "单能量 40 keV", "SpecificCharacterSet": "ISO_IR 192"}, Fit.REFUSES, "computed for one energy, 40 keV"),
         ({"SeriesDescription": "Knochensubtraktion", "ImageType": "DERIVED\\SECONDARY"}, Fit.REFUSES, "computed from others"),
         ({"derivation": "113078"}, Fit.REFUSES, "DerivationCodeSequence has 113078"),
         ({"energy": 40.0}, Fit.REFUSES, "computed for one energy, 40 keV"),
@@ -208,6 +211,62 @@ def test_ct_of_another_meaning_is_told_by_headers(said: Mapping[str, str], fit: 
     assert told.fit is fit
     assert why in told.text
     assert why in _refused(heads, files)
+
+
+@pytest.mark.parametrize(
+    ("energies", "fit", "why"),
+    [
+        ((40.0,), Fit.REFUSES, "computed for one energy, 40 keV"),
+        ((70.0, 40.0), Fit.REFUSES, "computed for one energy, 40 keV"),
+        ((None, 40.0), Fit.REFUSES, "computed for one energy, 40 keV"),
+        ((70.0, 65.0), Fit.TAKES, ""),
+        ((None,), Fit.TAKES, ""),
+    ],
+)
+def test_frames_of_several_energies_are_told_by_headers(energies: Sequence[float | None], fit: Fit, why: str, tmp_path: Path) -> None:
+    """One multi-frame image, whose frames differ in their energies: one of another than the usual ones decides, as when it is read."""
+    file = _in_one(_series(tmp_path, modality="CT"), energies)
+    heads = replace(HEADS, accepts=replace(HEADS.accepts, modality=("CT",)), expects=Expects(part=BodyPart.HEAD))
+    told = answer(heads, _view([file]))
+    assert (told.fit, told.text) == (fit, told.text if why else "")
+    assert why in told.text
+    assert why in _refused(heads, [file])
+    assert bool(why) is bool(_refused(heads, [file]))
+
+
+def _in_one(files: Sequence[Path], energies: Sequence[float | None]) -> Path:
+    """The slices as frames of one Enhanced CT image, of these energies in turn."""
+    slices = [dcmread(file) for file in files]
+    one = dcmread(files[0])
+    shared, orientation, measures, values = Dataset(), Dataset(), Dataset(), Dataset()
+    orientation.ImageOrientationPatient = one.ImageOrientationPatient
+    measures.PixelSpacing, measures.SliceThickness = one.PixelSpacing, one.SliceThickness
+    values.RescaleSlope, values.RescaleIntercept, values.RescaleType = one.RescaleSlope, one.RescaleIntercept, "HU"
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
+    shared.PixelValueTransformationSequence = [values]
+    one.SharedFunctionalGroupsSequence, one.PerFrameFunctionalGroupsSequence = [shared], []
+    for number, each in enumerate(slices):
+        frame, place = Dataset(), Dataset()
+        place.ImagePositionPatient = each.ImagePositionPatient
+        frame.PlanePositionSequence = [place]
+        if (kev := energies[number % len(energies)]) is not None:
+            characteristics = Dataset()
+            characteristics.MonoenergeticEnergyEquivalent = kev
+            frame.MultienergyCTCharacteristicsSequence = [characteristics]
+        one.PerFrameFunctionalGroupsSequence.append(frame)
+    for keyword in (
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "PixelSpacing",
+        "SliceThickness",
+        "RescaleSlope",
+        "RescaleIntercept",
+    ):
+        delattr(one, keyword)
+    one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    one.NumberOfFrames, one.PixelData = len(slices), b"".join(each.PixelData for each in slices)
+    one.save_as(files[0])
+    return files[0]
 
 
 def test_a_scout_with_one_rescale_value_is_no_reason_against_its_series(tmp_path: Path) -> None:

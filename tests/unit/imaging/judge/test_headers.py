@@ -193,6 +193,8 @@ def test_real_series_by_their_contrast(real: Callable[[str], list[Path]], series
         ("DERIVED\\PRIMARY\\AXIAL\\VMI", "MonoE 40 keV", False),
         ("DERIVED\\SECONDARY\\AXIAL", "VMI_190keV", False),
         ("DERIVED\\SECONDARY\\AXIAL", "40-keV VMI", False),
+        ("DERIVED\\SECONDARY\\AXIAL", "胸部单能量50keV", False),
+        ("DERIVED\\SECONDARY\\AXIAL", "胸部單能量70keV", True),
         ("DERIVED\\SECONDARY\\AXIAL", "Mono+ 50keV Br40", False),
         ("DERIVED\\PRIMARY\\AXIAL\\VMI", "", True),  # which energy is not said
         ("ORIGINAL\\PRIMARY\\AXIAL", "Thorax 1.0 Br40 70keV", True),
@@ -221,7 +223,15 @@ def test_projections_and_differences_are_declined(part: BodyPart, image_type: st
     assert Judge(Expects(), volume, headers).before() == ()
 
 
-@pytest.mark.parametrize("said", [{"ImageType": ["DERIVED", "PRIMARY", "AXIAL", "MAT_REMOVED"]}, {"SeriesDescription": "Kopf VNC"}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"ImageType": ["DERIVED", "PRIMARY", "AXIAL", "MAT_REMOVED"]},
+        {"SeriesDescription": "Kopf VNC"},
+        {"SeriesDescription": "动脉期虚拟平扫1.0"},
+        {"SeriesDescription": "仮想単純"},
+    ],
+)
 def test_what_was_made_native_is_not_native(said: dict[str, Any]) -> None:
     """Blood that was injected is computed out, and with it some of what was there: declined where images without contrast are asked for."""
     volume = volume_of(pictured(brain()), (2.5,) * 3)
@@ -234,6 +244,9 @@ def test_what_was_made_native_is_not_native(said: dict[str, Any]) -> None:
     ("described", "why"),
     [
         ("Thorax VNC", "a material was computed out of these images"),
+        ("胸部虚拟去钙", "a material was computed out of these images"),
+        ("胸部平扫 增强", ""),
+        ("胸部单能量图像", "these images are computed for one energy, which is not said"),
         ("Thorax Monoenergetic", "these images are computed for one energy, which is not said"),
         ("Thorax 70 keV", ""),
         ("Thorax 1.0 Br40", ""),
