@@ -17,13 +17,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from inference.engines.processors import usable_memory
 from training.augment import cut
 from training.averaging import Average
 from training.checkpoint import load, save
 from training.compute import Precision, is_out_of_memory
 from training.data.cases import Split, digest
 from training.errors import BrokenRun, LossNotFinite, OtherRun, OutOfMemory
-from training.infer import naming
+from training.prepared import SHARE, Prepared
 from training.progress import Progress
 from training.ranks import Ranks
 from training.recipe import Augment, Example, Outcome, Recipe, Schedule
@@ -132,7 +133,7 @@ class _Run:
         self._parts = ranks.compute.parts
         self._window: tuple[int, ...] | None = None
         self.epoch, self.best_epoch, self.best = 0, 0, -math.inf
-        self._examples: dict[str, Example] = {}
+        self._prepared = Prepared(recipe, sides.train, most_bytes=int(SHARE * usable_memory()) // ranks.size)
         self._augment: Augment = recipe.augment()
         torch.manual_seed(schedule.seed)
         # made on the processor, so that the same seed gives the same weights on every device
@@ -181,7 +182,7 @@ class _Run:
         total = 0.0
         for number, batch in enumerate(batches):
             seeds = [_seed(self._schedule.seed, epoch, draw) for draw in batch]
-            shown = [self._augment(self._example(draw), seed) for draw, seed in zip(batch, seeds, strict=True)]
+            shown = [self._augment(self._prepared.of(draw), seed) for draw, seed in zip(batch, seeds, strict=True)]
             loss = self._gradients(shown, seeds, progress)
             if not math.isfinite(loss):
                 raise LossNotFinite(f"epoch {epoch + 1}, batch {number + 1} of {len(batches)}: {self._what_was_shown(batch, shown)}")
@@ -260,13 +261,6 @@ class _Run:
         order += order[: -len(order) % size]
         mine, each = order[self._ranks.rank :: size], max(1, self._schedule.batch // size)
         return [mine[start : start + each] for start in range(0, len(mine), each)]
-
-    def _example(self, draw: int) -> Example:
-        case = self._sides.train[draw % len(self._sides.train)]
-        if case.name not in self._examples:
-            with naming(case):
-                self._examples[case.name] = self._recipe.example(case.load())
-        return self._examples[case.name]
 
     def _state(self) -> dict[str, Any]:
         return {

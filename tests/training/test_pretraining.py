@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -18,13 +19,15 @@ from tests.unit.cli.conftest import run as run
 from training import cli, recipes
 from training.augment import cutting
 from training.checkpoint import load
-from training.data.cases import Split
+from training.data.cases import Case, Split
 from training.errors import OtherRun, UnfitData, UnfitSetting
 from training.evaluation.record import read
 from training.fit import BEST, LAST
 from training.planning import Asked
+from training.prepared import Prepared
 from training.pretraining.beginning import PRETRAINED, Beginning, begun, begun_with, pretraining
 from training.pretraining.deepest import answering, deepest, features
+from training.pretraining.no_images import no_image
 from training.pretraining.pretexts import COVERED, PRETEXTS, By, alike, covered
 from training.pretraining.unlabelled import unlabelled
 from training.progress import Silent
@@ -32,6 +35,7 @@ from training.ranks import Ranks
 from training.recipe import Example, Recipe
 from training.recipes.classification import network as residual
 from training.recipes.hippocampus import network as unet
+from training.tabled.files import volume_in
 
 from .labelled_radiographs import radiograph, spotted, write_labelled, write_table
 from .made import as_recipe, crops, tiny
@@ -202,6 +206,62 @@ def test_images_of_a_folder_are_learned_from_and_held_out_patients_are_not(
     np.testing.assert_array_equal(shown.image, recipe.example(alike.load()).image)
     with pytest.raises(UnfitData, match="nothing in it can be learned from"):
         unlabelled(folder, recipe, None, (*sides.train, *sides.validation, *sides.test))
+
+
+def test_label_maps_and_images_of_another_modality_are_not_learned_from(data: Path, recipe: Recipe, sides: Split, tmp_path: Path) -> None:
+    """A label map under any name, by its values: two structures, and a hundred in blobs; and an image in a folder of labels, or named as
+    BIDS names them. A CT in HU among MR. Each with what is against it."""
+    image = data / "images" / f"{sides.train[0].patient}.nii.gz"
+    voxels = np.asarray(nibabel.load(image).dataobj)
+    z, y, x = np.indices(voxels.shape)
+    for name, values in (
+        ("two", 2 * (z > 9) + (y > 20)),
+        ("many", 1 + (z // 6) + 8 * (y // 6) + 64 * (x // 6)),
+        ("ct", np.where(z < 4, -1000, np.random.default_rng(0).integers(-100, 300, voxels.shape))),
+    ):
+        nibabel.save(nibabel.Nifti1Image(values.astype(np.int16), nibabel.load(image).affine), tmp_path / f"{name}.nii.gz")
+    (tmp_path / "labelsTr").mkdir()
+    for name in ("labelsTr/one", "sub-01_T1w", "sub-01_desc-hand_mask"):
+        shutil.copy(image, tmp_path / f"{name}.nii.gz")
+    found = unlabelled(tmp_path, recipe, None, ())
+    assert [case.name for case in found.cases] == ["unlabelled sub-01_T1w.nii.gz"]
+    for name, why in (
+        ("two", "values are those of labels"),
+        ("many", "values are those of labels"),
+        ("ct", "as CT in HU has"),
+        ("labelsTr/one", "named as labels are"),
+        ("sub-01_desc-hand_mask", "named as labels are"),
+    ):
+        assert any(reason.startswith(f"{name}.nii.gz: ") and why in reason for reason in found.left_out), found.left_out
+
+
+def test_what_is_read_as_ct_has_values_below_water(data: Path, sides: Split) -> None:
+    """An MR of a folder that is learned from as CT: its header cannot say, its values do."""
+    volume = volume_in(data / "images" / f"{sides.train[0].patient}.nii.gz", "CT")
+    assert "read as CT, none of its values is below 0" in no_image(Path("one.nii.gz"), volume, of_dicom=False)
+    assert no_image(Path("one.nii.gz"), volume, of_dicom=True) == ""
+    assert no_image(Path("one.nii.gz"), replace(volume, modality="MR"), of_dicom=False) == ""
+    in_hu = replace(volume, voxels=volume.voxels.astype(np.int16) - 1000)
+    assert no_image(Path("one.nii.gz"), in_hu, of_dicom=False) == ""
+
+
+def test_an_example_is_the_same_whether_memory_had_room_for_it_or_not(recipe: Recipe, sides: Split) -> None:
+    """Room for one of them: it is prepared once, the others each time that they are drawn; all as the recipe prepares them."""
+    read: list[str] = []
+
+    def counted(case: Case) -> Case:
+        def load() -> Any:
+            read.append(case.name)
+            return case.load()
+
+        return replace(case, load=load)
+
+    cases = [counted(case) for case in sides.train[:2]]
+    whole = [recipe.example(case.load()) for case in sides.train[:2]]
+    prepared = Prepared(recipe, cases, most_bytes=whole[0].image.nbytes + whole[0].target.nbytes)
+    for draw in (0, 1, 2, 3):
+        np.testing.assert_array_equal(prepared.of(draw).image, whole[draw % 2].image)
+    assert read == [cases[0].name, cases[1].name, cases[1].name]
 
 
 def test_an_image_of_who_is_held_out_is_known_by_its_voxels_and_by_names_of_other_layouts(

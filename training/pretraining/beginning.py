@@ -86,14 +86,13 @@ class Pretrained(Recipe):
         """How small the loss is over cases that train nothing; the same views and covers in every epoch."""
         network.eval()
         augment, total = self.augment(), 0.0
-        examples = [augment(self.example(case.load()), place) for place, case in enumerate(cases)]
-        device = next(network.parameters()).device
+        device, batch = next(network.parameters()).device, self.schedule.batch
         with torch.inference_mode():
-            for start in range(0, len(examples), self.schedule.batch):
-                some = examples[start : start + self.schedule.batch]
+            for start in range(0, len(cases), batch):
+                some = [augment(self.example(case.load()), start + place) for place, case in enumerate(cases[start : start + batch])]
                 images, targets = (torch.stack([torch.from_numpy(getattr(one, name)) for one in some]) for name in ("image", "target"))
                 total += float(self.pretext.loss(network(images.to(device)).float(), targets.to(device))) * len(some)
-        return -total / len(examples)
+        return -total / len(cases)
 
     def seed_of(self, run: Path) -> int | None:
         return None

@@ -21,6 +21,7 @@ from training.data.dicom import LabelledSeries, read_studies
 from training.data.pictures import ENDINGS, read_picture
 from training.errors import UnfitData, UnfitSetting
 from training.pretraining.apart import apart, images_of
+from training.pretraining.no_images import no_image
 from training.recipe import Recipe
 from training.tabled.files import is_nifti, volume_in
 from training.tabled.studies import SINGLE, of_dicom
@@ -67,6 +68,9 @@ def unlabelled(folder: Path, recipe: Recipe, modality: str | None, others: Seque
         case = Case(patient=patient or name, name=f"unlabelled {name}", load=partial(_without_truth, recipe, subject))
         try:
             read = case.load()
+            if why := no_image(Path(name), read.subject, of_dicom=patient is not None):
+                left_out.append(f"{name}: {why}")
+                continue
             # what serving would refuse teaches nothing of what it takes: a localizer, another modality
             check(recipe.application, read.subject)
             if not images_of(read.subject).isdisjoint(not_seen.images):
