@@ -124,6 +124,15 @@ def text(dataset: Dataset, tag: int) -> str:
     return "" if value is None else str(value).strip(" \0")
 
 
+def words(dataset: Dataset, tag: int) -> str:
+    """What people wrote, in the data set's own characters, without padding; "" when absent. Damaged ones as `text` has them."""
+    try:
+        value = None if tag not in dataset else dataset[tag].value
+    except UNPARSABLE:
+        return text(dataset, tag)
+    return "" if value is None else str(value).strip(" \0")
+
+
 def numbers(dataset: Dataset, tag: int, uid: str, count: int) -> tuple[float, ...] | None:
     """`count` finite numbers; None when the element is absent or empty.
 

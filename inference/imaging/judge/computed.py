@@ -59,7 +59,7 @@ _READ = 256
 def computed(headers: Sequence[Dataset]) -> str:
     """What one of the headers says against images as they were measured, for people; "" where none does."""
     found = (
-        computed_by(kinds, tags.text(header, tags.SERIES_DESCRIPTION), unit, codes_of(header, DERIVATION_CODES))
+        computed_by(kinds, tags.words(header, tags.SERIES_DESCRIPTION), unit, codes_of(header, DERIVATION_CODES))
         for header in headers
         for frames in (frames_in(header),)
         for kinds, unit in dict.fromkeys(zip(image_types(frames), map(_unit, frames), strict=True))

@@ -103,7 +103,7 @@ def _said(header: Dataset) -> Iterator[Spectral]:
     frames = frames_in(header)
     for kinds, frame in zip(image_types(frames), frames, strict=True):
         unit = tags.text(macro(frame.own, frame.common, tags.PIXEL_VALUE_TRANSFORMATION, frame.uid), tags.RESCALE_TYPE)
-        yield spectral_by(kinds, tags.text(header, tags.SERIES_DESCRIPTION), unit, _kev(frame))
+        yield spectral_by(kinds, tags.words(header, tags.SERIES_DESCRIPTION), unit, _kev(frame))
 
 
 def _kev(frame: FrameData) -> float | None:
