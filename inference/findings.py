@@ -1,8 +1,5 @@
 """Findings: what an application may say about its subject. Each carries a coded concept."""
 
-import contextlib
-import math
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -11,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.codes import Code
+from inference.segment_mask import Box as GridBox
+from inference.segment_mask import BoxedMask, HeldMask, box_of, held_mask
 from inference.translatable import Translatable
 
+_MASK = HeldMask()
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Segment:
     """One structure as a mask on the source grid.
 
@@ -22,7 +23,8 @@ class Segment:
     ----------
     mask
         (Z, Y, X) bool, on the grid of the `Volume` that was analysed (same axes, same slice order); of a `VolumeSet`, on the reference's;
-        of `Phases`, on that of the phase; of `Images` (1, Y, X), on the pixels of the image.
+        of `Phases`, on that of the phase; of `Images` (1, Y, X), on the pixels of the image. Of a large grid only the box that it fills is
+        held, and `mask` is made each time it is read: whoever needs a part asks for that.
     label
         Short text for people, unique among segments, locations and maps ("lung right"); what it is tracked by.
     category, type
@@ -38,7 +40,7 @@ class Segment:
     """
 
     label: str
-    mask: NDArray[np.bool_]
+    mask: HeldMask = _MASK
     category: Code
     type: Code
     rgb: tuple[int, int, int]
@@ -48,32 +50,35 @@ class Segment:
     phase: int | None = None
     image: int | None = None
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the mask."""
+        return held_mask(self).shape
 
-_HUGE = 1 << 22
-"""Bytes from which on numpy asks for pages of 2 MiB."""
+    @property
+    def has_voxels(self) -> bool:
+        """Whether the mask has any."""
+        held = held_mask(self)
+        return bool(held.inside.size if isinstance(held, BoxedMask) else held.any())
 
+    @property
+    def inside(self) -> tuple[GridBox, NDArray[np.bool_]]:
+        """The box (z, y, x) that the mask fills, and its voxels; without a voxel both are without an extent."""
+        held = held_mask(self)
+        if isinstance(held, BoxedMask):
+            return held.box, held.inside
+        return (box := box_of(held)), held[box]
 
-def empty_mask(shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """A mask without a voxel, whose memory is only the pages of 4 KiB that somebody writes to.
+    def part(self, box: GridBox) -> NDArray[np.bool_]:
+        """What of the mask lies in a box (z, y, x) of the grid, whose steps are 1."""
+        held = held_mask(self)
+        return held.part(box) if isinstance(held, BoxedMask) else held[box]
 
-    numpy has the system give 2 MiB at a time, in which a small structure lies on every slice of many: a hundred took four times as much.
-
-    Raises
-    ------
-    MemoryError
-    """
-    size = math.prod(shape)
-    if size < _HUGE:
-        return np.zeros(shape, dtype=np.bool_)
-    try:
-        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    except OSError as refused:
-        # as numpy says it: what is caught as OSError is a disk or a file, and no file is damaged here
-        raise MemoryError(f"a mask of {size} bytes: {refused.strerror}") from refused
-    # a kernel without such pages refuses, and gives none
-    with contextlib.suppress(OSError):
-        pages.madvise(mmap.MADV_NOHUGEPAGE)
-    return np.frombuffer(pages, dtype=np.bool_).reshape(shape)
+    def plane(self, index: int, axis: int = 0) -> NDArray[np.bool_]:
+        """One plane of the mask, across an axis: (Y, X) of a slice."""
+        box = [slice(None)] * 3
+        box[axis] = slice(index, index + 1)
+        return self.part((box[0], box[1], box[2])).squeeze(axis)
 
 
 def in_phase(label: str, phase: int) -> str:

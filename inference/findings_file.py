@@ -41,8 +41,8 @@ from inference.findings import (
     SegmentPoint,
     Span,
     Uncertainty,
-    empty_mask,
 )
+from inference.segment_mask import empty_mask
 from inference.translatable import Translatable
 
 MAGIC = b"hilum-findings 2\n"
@@ -140,8 +140,8 @@ def digest(findings: Findings) -> str:
 def _header(findings: Findings, met: _Met) -> bytes:
     """The header; `met` is given the bytes of each array."""
     for segment in findings.segments:
-        if segment.mask.ndim != 3:
-            raise ValueError(f"a mask has the axes (Z, Y, X), not the shape {segment.mask.shape}")
+        if len(segment.shape) != 3:
+            raise ValueError(f"a mask has the axes (Z, Y, X), not the shape {segment.shape}")
     return json.dumps(_plain(findings, met), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 

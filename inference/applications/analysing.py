@@ -85,7 +85,7 @@ def _back(said: Findings, straight: RegriddedVolume) -> Findings:
     shares: dict[str, float] = {
         one.label: straight.source.volume_mm3(back.mask) / straight.volume.volume_mm3(one.mask)
         for one, back in zip(said.segments, segments, strict=True)
-        if one.mask.any()
+        if one.has_voxels
     }
     return replace(
         said,

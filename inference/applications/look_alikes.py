@@ -136,6 +136,6 @@ def _key(code: Code | None) -> tuple[str, str] | None:
 
 def _told(findings: Findings) -> Iterator[tuple[Code, Code | None, bool]]:
     """What is there, at which site, and whether as a mask."""
-    yield from ((one.type, one.finding_site, True) for one in findings.segments if one.mask.any())
+    yield from ((one.type, one.finding_site, True) for one in findings.segments if one.has_voxels)
     yield from ((one.finding, one.finding_site, False) for one in findings.locations if one.point is None)
     yield from ((one.finding, one.finding_site, False) for one in findings.evaluations if one.value == codes.PRESENT)

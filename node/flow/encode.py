@@ -206,7 +206,7 @@ def _concepts(findings: Findings, part: str) -> list[Concept | None]:
     # the number of a lesion is another one in the next study; an empty mask is nothing that was measured
     # nor is what another camera, with another field, made of a structure
     whole = (
-        each for each in findings.segments if each.category != MORPHOLOGICALLY_ABNORMAL_STRUCTURE and each.image is None and each.mask.any()
+        each for each in findings.segments if each.category != MORPHOLOGICALLY_ABNORMAL_STRUCTURE and each.image is None and each.has_voxels
     )
     segments = {each.label: each for each in whole}
     found = [_concept(one, segments, part) for one in findings.measurements]

@@ -57,7 +57,7 @@ def check(encoded: Sequence[Encoded], encoding: Encoding, sources: Sources) -> N
         _values(one, elements)
     masks = Counter(one.form for one in encoded if one.kind is Kind.SEG)
     # of single images each has its own
-    images = len({one.image for one in encoding.findings.segments if one.mask.any()})
+    images = len({one.image for one in encoding.findings.segments if one.has_voxels})
     for form, several in masks.items():
         if several > max(images, 1):
             raise ResultMalformed(f"{several} segmentations of one job in the form {form}")

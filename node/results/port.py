@@ -193,7 +193,7 @@ class Encoding:
         chosen = plain if form in ("", Form.BINARY) or not own else own + about_no_mask
         if kind is Kind.SR and form == "" and not self.findings.locations:
             chosen += [one for one in self.predecessors if one.kind is Kind.DETECTIONS]
-        if kind is Kind.SR and form == "" and not any(one.mask.any() for one in self.findings.segments):
+        if kind is Kind.SR and form == "" and not any(one.has_voxels for one in self.findings.segments):
             chosen += [one for one in alike if one not in chosen]
         return replace(self, predecessors=chosen)
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from inference.applications.bundle.errors import TooLittleMemory
 from inference.applications.bundle.steps import ImageOnGrid
 from inference.engines.processors import usable_memory
-from inference.findings import empty_mask
 from inference.imaging.resample import Interpolation
+from inference.segment_mask import empty_mask
 
 Array: TypeAlias = NDArray[Any]
 Mask: TypeAlias = NDArray[np.bool_]

@@ -19,10 +19,11 @@ from inference.applications.container.maps import maps_in
 from inference.applications.container.output import ContainerOutput, number, refuse, said_at
 from inference.codes import Code
 from inference.errors import quoted
-from inference.findings import Evaluation, Findings, Measurement, empty_mask
+from inference.findings import Evaluation, Findings, Measurement
 from inference.imaging.header import PARSE_ERRORS
 from inference.imaging.nifti import read_labels
 from inference.imaging.volume import Volume
+from inference.segment_mask import empty_mask
 from inference.translatable import Translatable
 
 _SIDES = {(one.value, one.scheme): one for one in (codes.LEFT, codes.RIGHT, codes.BOTH_SIDES)}

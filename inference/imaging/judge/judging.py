@@ -156,7 +156,7 @@ class Judge:
         ------
         OtherAnatomy, OtherContrast
         """
-        masks = [segment.mask for segment in segments if segment.label in marked.segments and segment.mask.any()]
+        masks = [segment.mask for segment in segments if segment.label in marked.segments and segment.has_voxels]
         if not masks:
             if self._whole:
                 raise OtherAnatomy(f"nothing in series {volume.series_instance_uid} was marked as {_AS_PEOPLE_SAY[marked.form]}")

@@ -24,9 +24,10 @@ from inference.imaging.judge.agent import CONTRAST_AGENT, CONTRAST_AGENT_CODES, 
 from inference.imaging.judge.spectral import spectral
 from inference.imaging.judge.words import codes_of
 from inference.imaging.measures.lengths import is_axial
-from inference.imaging.measures.measure import ALL_PADDING, Box, Concept, DescribedImages, Kind, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.measure import ALL_PADDING, Concept, DescribedImages, Kind, SegmentedImages, Unmeasured
 from inference.imaging.measures.quantity import HOUNSFIELD, Unknown
 from inference.imaging.volume import Volume, Voxels
+from inference.segment_mask import Box, box_of
 from inference.translatable import Translatable, say
 
 CORONARY_ARTERY = Code("41801008", "SCT", "Coronary artery")

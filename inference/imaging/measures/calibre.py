@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from inference import codes
 from inference.codes import Code
 from inference.findings import Measurement
-from inference.imaging.measures.measure import Concept, DescribedImages, Kind, Reals, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.measure import Concept, DescribedImages, Kind, Reals, SegmentedImages, Unmeasured
 from inference.imaging.volume import Volume
+from inference.segment_mask import box_of
 from inference.translatable import Translatable, say
 
 MINIMUM = Code("255605001", "SCT", "Minimum")

@@ -10,8 +10,9 @@ from inference import codes
 from inference.codes import Code
 from inference.findings import Measurement
 from inference.imaging.diameters import Axes, axes_of
-from inference.imaging.measures.measure import Concept, DescribedImages, Kind, Reals, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.measure import Concept, DescribedImages, Kind, Reals, SegmentedImages, Unmeasured
 from inference.imaging.volume import Volume
+from inference.segment_mask import box_of
 from inference.translatable import Translatable, say
 
 LONGEST = Code("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh")

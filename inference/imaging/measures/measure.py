@@ -17,6 +17,7 @@ from inference.findings import Findings, Location, Measurement, Segment
 from inference.imaging.measures.quantity import Padding, Quantity, Unknown, quantity_of
 from inference.imaging.subject import Phases, Subject, volume_of
 from inference.imaging.volume import Volume
+from inference.segment_mask import Box
 from inference.translatable import Translatable, say
 
 Reals: TypeAlias = NDArray[np.float64]
@@ -138,7 +139,7 @@ class SegmentedImages:
     def those(self, labels: Sequence[str]) -> list[Segment]:
         """The segments of these labels that have a voxel; of phases that of each phase."""
         named = [*labels] if not isinstance(self._subject, Phases) else None
-        there = (one for one in self._segments if one.mask.any())
+        there = (one for one in self._segments if one.has_voxels)
         return [one for one in there if (one.label in named if named is not None else one.label.rsplit(", phase ", 1)[0] in labels)]
 
     def volume(self, segment: Segment) -> Volume:
@@ -152,27 +153,13 @@ class SegmentedImages:
     def values(self, segment: Segment, quantity: Quantity) -> tuple[Reals, Reals]:
         """The values of a segment's voxels in the unit of the quantity, and how much of the volume each voxel stands for (mean 1); padding
         is left out."""
-        volume, box = self.volume(segment), box_of(segment.mask)
-        inside = segment.mask[box]
+        volume, (box, inside) = self.volume(segment), segment.inside
         padding = self.padding(volume, box)
         if padding is not None:
             inside = inside & ~padding
         shares = np.broadcast_to(volume.slice_shares[box[0], None, None], inside.shape)[inside]
         return volume.voxels[box][inside].astype(np.float64) * quantity.factor, shares
 
-    def padding(self, volume: Volume, box: "Box") -> NDArray[np.bool_] | None:
+    def padding(self, volume: Volume, box: Box) -> NDArray[np.bool_] | None:
         """Which voxels (z, y, x) of a box of a volume are padding; None where the headers of its slices name none."""
         return self._padding.among(volume, box[0], volume.voxels[box])
-
-
-Box: TypeAlias = tuple[slice, slice, slice]
-
-
-def box_of(mask: NDArray[np.bool_]) -> Box:
-    """The box (z, y, x) that a mask with a voxel fills."""
-    found: list[slice] = []
-    for axis in range(3):
-        others: Any = tuple(each for each in range(3) if each != axis)
-        there = np.flatnonzero(mask.any(axis=others))
-        found.append(slice(int(there[0]), int(there[-1]) + 1))
-    return found[0], found[1], found[2]

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from inference.codes import Code
 from inference.findings import Location, PointInSpace, Segment, SegmentPoint
 from inference.imaging.measures.lengths import is_axial, longest_axes, longest_ends
-from inference.imaging.measures.measure import Concept, DescribedImages, Kind, Reals, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.measure import Concept, DescribedImages, Kind, Reals, SegmentedImages, Unmeasured
 from inference.imaging.volume import Volume
+from inference.segment_mask import box_of
 from inference.translatable import Translatable, say
 
 CENTER_OF_MASS = Code("128138", "DCM", "Center of Mass")

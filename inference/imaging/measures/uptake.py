@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from inference.codes import Code
 from inference.findings import Measurement
-from inference.imaging.measures.measure import ALL_PADDING, Box, Concept, DescribedImages, Kind, Reals, SegmentedImages, Unmeasured, box_of
+from inference.imaging.measures.measure import ALL_PADDING, Concept, DescribedImages, Kind, Reals, SegmentedImages, Unmeasured
 from inference.imaging.measures.quantity import UPTAKE, Quantity, Unknown
 from inference.imaging.volume import Volume
+from inference.segment_mask import Box, box_of
 from inference.translatable import Translatable, say
 
 MAXIMUM = Code("56851009", "SCT", "Maximum")

@@ -92,7 +92,7 @@ def _check_segment_groups(groups: Sequence[Dataset], encoding: Encoding, segment
 
 def _check_unmasked_groups(groups: Sequence[Dataset], encoding: Encoding, of_masks: Sequence[Dataset]) -> None:
     """One group for each segment that has a voxel, with its measurements and no other, tracked as in the masks; none is named."""
-    found = [one for one in encoding.findings.segments if one.mask.any()]
+    found = [one for one in encoding.findings.segments if one.has_voxels]
     if any(named(group, SEGMENT) or named(group, SEGMENTATION_FRAME) for group in groups):
         raise ReferencesDiffer("a report for sinks without masks refers to one")
     if len(groups) != len(found):
@@ -157,12 +157,12 @@ def _not_found(encoding: Encoding) -> Iterator[MeasurementGroup]:
     findings, outputs = encoding.findings, encoding.application.outputs
     heard = [(code(one.finding), code(one.laterality), code(one.finding_site)) for one in findings.evaluations]
     heard += [(code(one.finding), code(one.laterality), code(one.finding_site)) for one in findings.locations]
-    heard += [(code(one.type), code(one.laterality), code(one.finding_site)) for one in findings.segments if one.mask.any()]
+    heard += [(code(one.type), code(one.laterality), code(one.finding_site)) for one in findings.segments if one.has_voxels]
     zero = [] if findings.cut else [number(Measurement(name=VOLUME, value=0.0, unit=CUBIC_CENTIMETRE))]
     answer = _UNDETERMINED if findings.cut else _ABSENT
     declared = {one.label: one for one in outputs if isinstance(one, SegmentOutput)}
     for segment in findings.segments:
-        if not segment.mask.any():
+        if not segment.has_voxels:
             measured = [number(one) for one in findings.measurements if one.segment == segment.label] or zero
             searched = declared[segment.label].searched if segment.label in declared else None
             if segment.laterality and segment.category == ANATOMICAL_STRUCTURE:

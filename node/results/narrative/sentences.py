@@ -116,7 +116,7 @@ class _Speaker:
         self._findings = encoding.findings
         self._images = names_of_images(encoding, sources)
         self._absent = not_found(encoding, sources)
-        self._found = [one for one in encoding.findings.segments if one.mask.any()]
+        self._found = [one for one in encoding.findings.segments if one.has_voxels]
         said = [one for one in encoding.findings.evaluations if one.value == PRESENT]
         present = [told_of(encoding.findings, one.finding, (one.finding_site, one.laterality)) for one in said]
         self._seen = [*found(encoding.findings), *present]
@@ -250,7 +250,7 @@ class _Speaker:
             )
 
     def _outlined(self, one: Segment, thing: Thing, measured: Sequence[str]) -> str:
-        on = sum(bool(plane.any()) for plane in one.mask)
+        on = int(one.inside[1].any(axis=(1, 2)).sum())
         return self._wording.segment(thing, on, len(self._sources.slices), measured)
 
     def _segments(self, *, outlined: bool) -> Iterator[Sentence]:

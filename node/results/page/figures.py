@@ -81,7 +81,7 @@ def volume_figure(volume: Volume, findings: Findings, names: Sequence[str]) -> F
 
 def phase_figure(phases: Phases, findings: Findings, names: Sequence[str]) -> Figure:
     """One phase of several: that in which most is marked, or the first; which it is stands among the notes."""
-    marked = [sum(int(np.count_nonzero(one.mask)) for one in findings.segments if one.phase == phase) for phase in range(len(phases))]
+    marked = [sum(int(np.count_nonzero(one.inside[1])) for one in findings.segments if one.phase == phase) for phase in range(len(phases))]
     shown = int(np.argmax(marked))
     volume, first = phases.volumes[shown], shown * len(phases.reference.voxels)
     of_it = replace(findings, segments=tuple(one for one in findings.segments if one.phase == shown))

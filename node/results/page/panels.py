@@ -149,7 +149,7 @@ def key_slices(volume: Volume, segments: Sequence[Segment], most: int = KEY_SLIC
     """
     depth = len(volume.sources)
     count = min(most, depth)
-    areas = [np.array([np.count_nonzero(plane) for plane in segment.mask], dtype=np.float64) for segment in segments]
+    areas = [_areas(segment) for segment in segments]
     found = sorted((area for area in areas if area.any()), key=lambda area: float(area.sum()))
     chosen = list(dict.fromkeys(also))[:count]
     # the smallest first: the large ones are on most slices anyway
@@ -171,6 +171,14 @@ def key_slices(volume: Volume, segments: Sequence[Segment], most: int = KEY_SLIC
     # x and y grow to the left and to the back, z towards the head
     ascending = along[axis] > 0 if axis < 2 else along[axis] < 0
     return sorted(chosen, reverse=not ascending)
+
+
+def _areas(segment: Segment) -> NDArray[np.float64]:
+    """How many voxels of a segment lie on each slice."""
+    (along, _, _), inside = segment.inside
+    areas = np.zeros(segment.shape[0])
+    areas[along] = np.count_nonzero(inside, axis=(1, 2))
+    return areas
 
 
 def window_of(volume: Volume, segments: Sequence[Segment], sites: Collection[Code | None] = ()) -> GreyWindow:
@@ -230,7 +238,7 @@ def crop_of(
     found: Mask = np.zeros(body.shape, dtype=np.bool_) if also is None else view.turn(also).copy()
     for segment in segments:
         for z in slices:
-            found |= view.turn(np.take(segment.mask, z, axis))
+            found |= view.turn(segment.plane(z, axis))
     down, right = np.asarray(found.any(axis=1)), np.asarray(found.any(axis=0))
     return _extent(body.mean(axis=1), down), _extent(body.mean(axis=0), right)
 
@@ -249,7 +257,7 @@ def panel(
     grey = window.grey(view.turn(np.take(volume.voxels, z, axis))[crop])
     image = Image.fromarray(np.ascontiguousarray(grey)).resize(size, Image.Resampling.BICUBIC).convert("RGB")
     for segment in segments:
-        mask = np.ascontiguousarray(view.turn(np.take(segment.mask, z, axis))[crop])
+        mask = np.ascontiguousarray(view.turn(segment.plane(z, axis))[crop])
         if mask.any():
             contour(image, mask, segment.rgb)
     return image

@@ -182,7 +182,7 @@ def _column(
     tail = 44 + height(18) * min(len(remarks), REMARKS) if remarks else 0
     lines = [line for name, value in provenance for line in _lines(name, wrapped(value, 16, right - left - 96, 3))]
     lower = HEIGHT - _FOOTER - 2 * _GAP - 16 - len(lines) * height(16)
-    absent = [(words.structure(one), "") for one in findings.segments if not one.mask.any()] if page.absent is None else page.absent
+    absent = [(words.structure(one), "") for one in findings.segments if not one.has_voxels] if page.absent is None else page.absent
     y = draw_entries(draw, entries(findings, names, absent, words), (left, top, right, lower - tail - 20), words)
     if remarks:
         write(draw, (left, y + 12), words.note, 19, AMBER)

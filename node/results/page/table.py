@@ -70,7 +70,7 @@ def entries(
     listed = [_evaluation(one, image_names, words) for one in evaluations if one.value != ABSENT]
     located = [(one.point, _location(findings, number, one, image_names, words)) for number, one in enumerate(findings.locations, 1)]
     listed += [entry for point, entry in located if point is None]
-    outlined = [_segment(findings, one, image_names, words) for one in findings.segments if one.mask.any()]
+    outlined = [_segment(findings, one, image_names, words) for one in findings.segments if one.has_voxels]
     whole = [
         entry
         for (total, indices), those in _of_the_whole(findings).items()
@@ -85,7 +85,7 @@ def entries(
     listed += [
         replace(_segment(findings, one, image_names, words), colour=None, word=words.outlined_none)
         for one in findings.segments
-        if not one.mask.any() and words.structure(one) not in without
+        if not one.has_voxels and words.structure(one) not in without
     ]
     listed += [_sought(findings, what, where, words) for what, where in absent]
     listed += [_evaluation(one, image_names, words) for one in evaluations if one.value == ABSENT]

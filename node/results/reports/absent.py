@@ -81,7 +81,7 @@ def is_among(finding: Code, place: Place, told: Iterable[Told]) -> bool:
 
 def found(findings: Findings) -> list[Told]:
     """What has voxels, and what has a place on an image."""
-    there = [(one.type, (one.finding_site, one.laterality)) for one in findings.segments if one.mask.any()]
+    there = [(one.type, (one.finding_site, one.laterality)) for one in findings.segments if one.has_voxels]
     there += [(one.finding, (one.finding_site, one.laterality)) for one in findings.locations]
     return [told_of(findings, finding, place) for finding, place in there]
 
@@ -106,7 +106,7 @@ def _empty_segments(encoding: Encoding, shown: Place) -> Iterator[Sought]:
     told = _told(findings)
     declared = {one.label: one.searched for one in encoding.application.outputs if isinstance(one, SegmentOutput)}
     for segment in findings.segments:
-        if segment.mask.any():
+        if segment.has_voxels:
             continue
         site, laterality = place_of(segment.type, _stated(segment, declared.get(segment.label)), shown)
         yield Sought(

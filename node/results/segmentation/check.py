@@ -153,7 +153,7 @@ def compare_bits(one: Encoded, dataset: Dataset, numbers: Sequence[int], slices:
 
     def compare(index: int) -> None:
         segment = meant[numbers[index] - 1]
-        if not np.array_equal(frame(index), np.ravel(segment.mask[slices[index]])):
+        if not np.array_equal(frame(index), np.ravel(segment.plane(slices[index]))):
             raise MaskDiffers(f'slice {slices[index]} of "{segment.label}" was written otherwise than it was found')
 
     _each(compare, len(slices))
@@ -174,7 +174,7 @@ def compare_fractions(one: Encoded, dataset: Dataset, numbers: Sequence[int], sl
 
     def compare(index: int) -> None:
         segment = meant[numbers[index] - 1]
-        if not np.array_equal(frame(index), np.where(segment.mask[slices[index]], full, 0)):
+        if not np.array_equal(frame(index), np.where(segment.plane(slices[index]), full, 0)):
             raise MaskDiffers(f'slice {slices[index]} of "{segment.label}" was written otherwise than it was found')
 
     _each(compare, len(slices))
@@ -190,13 +190,17 @@ def compare_labels(one: Encoded, dataset: Dataset, slices: Sequence[int], meant:
         A voxel differs, or the label map claims that segments overlap.
     """
     frame = _frames(one, dataset, len(slices))
+    along = [segment.inside[0][0] for segment in meant]
 
     def compare(index: int) -> None:
         z, values = slices[index], frame(index)
         rest = np.count_nonzero(values)
         for number, segment in enumerate(meant, 1):
+            if not along[number - 1].start <= z < along[number - 1].stop:
+                continue
+            plane = segment.plane(z)
             # looking whether there is any takes a twentieth of comparing
-            if (here := np.count_nonzero(segment.mask[z])) and not np.array_equal(values == number, segment.mask[z]):
+            if (here := np.count_nonzero(plane)) and not np.array_equal(values == number, plane):
                 raise MaskDiffers(f'slice {z} of "{segment.label}" was written otherwise than it was found')
             rest -= here
         if rest:
@@ -289,7 +293,7 @@ def check(checking: Checking) -> None:
         return
     labels = one.form.startswith("labelmap")
     fractional = one.form == "fractional"
-    found = [segment for segment in encoding.findings.segments if segment.mask.any()]
+    found = [segment for segment in encoding.findings.segments if segment.has_voxels]
     meant = list(encoding.findings.segments) if one.form == "empty" and not found else found
     grid = encoding.volume.voxels.shape[1:]
     _description(dataset, meant, grid, "LABELMAP" if labels else "FRACTIONAL" if fractional else "BINARY")
@@ -323,9 +327,9 @@ def _check_of_image(checking: Checking) -> None:
     known = [(source.sop_class_uid, source.sop_instance_uid, source.frame) for source in sources.slices]
     if key not in known or any(frame.position for frame in frames) or "FrameOfReferenceUID" in dataset:
         raise ReferencesDiffer(f"the segmentation is of {key}, which is no source image, or says of a photograph where it lies")
-    meant = [segment for segment in encoding.findings.segments if segment.image == known.index(key) and segment.mask.any()]
+    meant = [segment for segment in encoding.findings.segments if segment.image == known.index(key) and segment.has_voxels]
     fractional = one.form == "fractional"
-    _description(dataset, meant, meant[0].mask.shape[1:] if meant else (0, 0), "FRACTIONAL" if fractional else "BINARY")
+    _description(dataset, meant, meant[0].shape[1:] if meant else (0, 0), "FRACTIONAL" if fractional else "BINARY")
     numbers = _numbers(frames, dataset)
     if numbers != [*range(1, len(meant) + 1)] or [frame.indices for frame in frames] != [(number,) for number in numbers]:
         raise MaskDiffers(f"the frames of the segmentation are of segments {numbers}, found were {len(meant)}")
@@ -412,6 +416,13 @@ def _numbers(frames: Sequence[FrameSaid], dataset: Dataset) -> list[int]:
     return numbers
 
 
+def _slices(segment: Segment) -> NDArray[np.intp]:
+    """The slices that hold any of it."""
+    (along, _, _), inside = segment.inside
+    held: NDArray[np.intp] = along.start + np.flatnonzero(inside.any(axis=(1, 2)))
+    return held
+
+
 def _complete(
     numbers: Sequence[int], images: Sequence[int], meant: Sequence[Segment], *, labels: bool, spares: bool, nothing: bool
 ) -> None:
@@ -420,8 +431,8 @@ def _complete(
     BINARY ones may have some more, each on a slice of its own: their voxels are compared like all others, so they are empty.
     """
     seen = Counter(zip(numbers, images, strict=True))
-    held = [np.unique([0, len(segment.mask) - 1]) if nothing else np.flatnonzero(segment.mask.any(axis=(1, 2))) for segment in meant]
-    held = [(segment.phase or 0) * len(segment.mask) + each for segment, each in zip(meant, held, strict=True)]
+    held = [np.unique([0, segment.shape[0] - 1]) if nothing else _slices(segment) for segment in meant]
+    held = [(segment.phase or 0) * segment.shape[0] + each for segment, each in zip(meant, held, strict=True)]
     if labels:
         expected = Counter({(0, int(z)) for each in held for z in each})
     else:

@@ -47,6 +47,10 @@ class Numbered:
     slices: NDArray[np.intp]
     rows: slice
 
+    def part(self, low: int, high: int) -> NDArray[np.bool_]:
+        """Of the slices from `low` to `high`, which is not one of them, the rows that all of it lies in."""
+        return self.segment.part((slice(low, high), self.rows, slice(None)))
+
 
 def numbered(findings: Findings) -> tuple[Numbered, ...]:
     """The segments that have voxels, numbered from 1 without gaps, as segmentations demand (PS3.3 C.8.20.2.4)."""
@@ -59,18 +63,14 @@ def numbered(findings: Findings) -> tuple[Numbered, ...]:
 
 
 def _occupied(segment: Segment) -> tuple[NDArray[np.intp], slice]:
-    slices = np.flatnonzero(segment.mask.any(axis=(1, 2)))
-    if not slices.size:
-        return slices, slice(0, 0)
-    shadow = np.asarray(segment.mask[slices[0] : slices[-1] + 1].any(axis=0))
-    rows = np.flatnonzero(shadow.any(axis=1))
-    return slices, slice(int(rows[0]), int(rows[-1]) + 1)
+    (along, rows, _), inside = segment.inside
+    return along.start + np.flatnonzero(inside.any(axis=(1, 2))), rows
 
 
 def unoccupied(findings: Findings) -> tuple[Numbered, ...]:
     """The segments of findings in which none has a voxel, on the first and the last slice: a reader sees how far it was looked."""
     return tuple(
-        Numbered(number=number, segment=segment, slices=np.unique([0, len(segment.mask) - 1]).astype(np.intp), rows=slice(0, 0))
+        Numbered(number=number, segment=segment, slices=np.unique([0, segment.shape[0] - 1]).astype(np.intp), rows=slice(0, 0))
         for number, segment in enumerate(findings.segments, 1)
     )
 
@@ -83,7 +83,7 @@ def legible(found: Sequence[Numbered]) -> tuple[Numbered, ...]:
     last byte, and take what both explain for the former, which shifts every slice. A few frames more make it a number that only the
     standard's form explains. Where there are no slices left for them, the segments stay as they are.
     """
-    depth, rows, columns = found[0].segment.mask.shape
+    depth, rows, columns = found[0].segment.shape
     count = sum(one.slices.size for one in found)
     spare = [_spare(one, depth) for one in found]
     wanted = next((more for more in range(_MOST_SPARE + 1) if _plain(count + more, rows * columns)), 0)
@@ -116,7 +116,7 @@ def overlap(found: Sequence[Numbered]) -> bool:
     """Whether any voxel belongs to more than one segment."""
     if len(found) < 2:
         return False
-    depth, rows, columns = found[0].segment.mask.shape
+    depth, rows, columns = found[0].segment.shape
     taken = np.empty((_LOOKED_AT_TOGETHER, rows, columns), dtype=np.bool_)
     for low in range(0, depth, _LOOKED_AT_TOGETHER):
         high = min(low + _LOOKED_AT_TOGETHER, depth)
@@ -125,7 +125,7 @@ def overlap(found: Sequence[Numbered]) -> bool:
             continue
         taken[...] = False
         for one in here:
-            mask, before = one.segment.mask[low:high, one.rows], taken[: high - low, one.rows]
+            mask, before = one.part(low, high), taken[: high - low, one.rows]
             if np.logical_and(mask, before).any():
                 return True
             np.logical_or(mask, before, out=before)
@@ -179,7 +179,7 @@ def frames_of(found: Sequence[Numbered], planes: Sequence[Dataset], *, labels: b
     planes
         Those of the volume; of several phases, which lie alike, those of the first suffice.
     """
-    depth = len(found[0].segment.mask)
+    depth = found[0].segment.shape[0]
     planes = planes[:depth]
     order = along_normal(planes)
     held = np.zeros(depth, dtype=np.bool_)
@@ -238,18 +238,18 @@ def pack(found: Sequence[Numbered], frames: Frames, out: NDArray[np.uint8]) -> N
     out
         (byte,) of zeros where they belong; exactly `packed_size`.
     """
-    _, rows, columns = found[0].segment.mask.shape
+    _, rows, columns = found[0].segment.shape
     by_number = {one.number: one for one in found}
 
     def run(first: int, last: int) -> None:
         one = by_number[int(frames.numbers[first])]
         low, high = sorted((int(frames.slices[first]), int(frames.slices[last - 1])))
-        bits = np.packbits(one.segment.mask[low : high + 1, one.rows], axis=2, bitorder="little")
+        bits = np.packbits(one.part(low, high + 1), axis=2, bitorder="little")
         whole_rows[first:last, one.rows] = bits if frames.slices[first] == low else bits[::-1]
 
     def lot(first: int, last: int) -> None:
         several = zip(frames.numbers[first:last], frames.slices[first:last], strict=True)
-        voxels = np.concatenate([by_number[int(number)].segment.mask[z].reshape(-1) for number, z in several])
+        voxels = np.concatenate([by_number[int(number)].segment.plane(int(z)).reshape(-1) for number, z in several])
         # a lot begins with a whole byte, for it begins at a multiple of 8 frames
         out[first * rows * columns // 8 : -(-last * rows * columns // 8)] = np.packbits(voxels, bitorder="little")
 
@@ -295,7 +295,7 @@ def label(found: Sequence[Numbered], frames: Frames, out: NDArray[Any]) -> None:
         for index in range(first, last):
             z = int(frames.slices[index])
             for one in on_slice[z]:
-                np.copyto(out[index, one.rows], one.number, where=one.segment.mask[z, one.rows])
+                np.copyto(out[index, one.rows], one.number, where=one.part(z, z + 1)[0])
 
     count = len(frames.slices)
     _share(lot, pairwise([*range(0, count, _TOGETHER), count]))
@@ -318,8 +318,8 @@ def occupy(found: Sequence[Numbered], frames: Frames, out: NDArray[np.uint8]) ->
 
     def lot(first: int, last: int) -> None:
         for index in range(first, last):
-            one = by_number[int(frames.numbers[index])]
-            np.copyto(out[index, one.rows], OCCUPIED, where=one.segment.mask[int(frames.slices[index]), one.rows])
+            one, z = by_number[int(frames.numbers[index])], int(frames.slices[index])
+            np.copyto(out[index, one.rows], OCCUPIED, where=one.part(z, z + 1)[0])
 
     count = len(frames.slices)
     _share(lot, pairwise([*range(0, count, _TOGETHER), count]))

@@ -81,7 +81,7 @@ def forms(encoding: Encoding, found: Sequence[Numbered]) -> list[Form]:
     if not found:
         described = any(profile.empty_masks and profile.form is not None for profile in encoding.profiles)
         return [Form.EMPTY] if described and encoding.findings.segments else []
-    grid = found[0].segment.mask.shape[1:]
+    grid = found[0].segment.shape[1:]
     if whole_bytes(*grid):
         asked.discard(Form.FRACTIONAL)
     elif Form.FRACTIONAL in asked and _occupied(found) * grid[0] * grid[1] > MOST_FRACTIONAL_BYTES:
@@ -100,7 +100,7 @@ def forms(encoding: Encoding, found: Sequence[Numbered]) -> list[Form]:
 
 def _occupied(found: Sequence[Numbered]) -> int:
     """How many frames hold something."""
-    return sum(int(one.segment.mask.any(axis=(1, 2)).sum()) for one in found)
+    return sum(one.slices.size for one in found)
 
 
 MOST_FRACTIONAL_BYTES = 1 << 30
@@ -176,7 +176,7 @@ def _type_of(form: Form) -> SegmentationTypeValues:
 def _skeleton(encoding: Encoding, sources: Sources, found: Sequence[Numbered], identity: ResultIdentity, form: Form) -> Dataset:
     """The segmentation as the library makes it of one slice, or one image, with one voxel."""
     labels = form in LABEL_MAPS
-    one_voxel = np.zeros((1, *found[0].segment.mask.shape[1:]), dtype=np.uint8)
+    one_voxel = np.zeros((1, *found[0].segment.shape[1:]), dtype=np.uint8)
     one_voxel[0, 0, 0] = 1
     made: Dataset = Segmentation(
         source_images=sources.planes[:1] or [_image_without_place(sources, found[0].segment)],
@@ -217,7 +217,7 @@ def _image_without_place(sources: Sources, segment: Segment) -> Dataset:
     made = Dataset()
     made.update(sources.base)
     made.SOPClassUID = SecondaryCaptureImageStorage
-    made.Rows, made.Columns = segment.mask.shape[1:]
+    made.Rows, made.Columns = segment.shape[1:]
     return made
 
 
@@ -354,7 +354,7 @@ def _of_images(encoding: Encoding, images: Images, sources: Sources) -> list[Enc
     """A segmentation of each image that has any, and behind them one report of all in each form."""
     by_image: dict[int, list[Segment]] = {}
     for segment in encoding.findings.segments:
-        if segment.image is not None and segment.mask.any():
+        if segment.image is not None and segment.has_voxels:
             by_image.setdefault(segment.image, []).append(segment)
     numbers = {image: numbered(replace(encoding.findings, segments=tuple(segments))) for image, segments in sorted(by_image.items())}
     # a sink gets one form of all

@@ -35,9 +35,9 @@ from inference.findings import (
     SegmentPoint,
     Shape,
     Span,
-    empty_mask,
 )
 from inference.findings_file import FindingsFileDamaged, as_stored, digest, dumps, loads, written
+from inference.segment_mask import empty_mask
 from inference.translatable import say
 
 
