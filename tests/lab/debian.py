@@ -89,7 +89,7 @@ def without_compiled(built: Path) -> Path:
 
 def _packed(root: Path, made: Path) -> Path:
     """A package of a folder, of no compression: nobody keeps it, and packing it takes longer than all of an upgrade."""
-    words = [program("dpkg-deb", "dpkg"), "-Znone", "--root-owner-group", "--build", root, made]
+    words: list[str | Path] = [program("dpkg-deb", "dpkg"), "-Znone", "--root-owner-group", "--build", root, made]
     subprocess.run(words, check=True, timeout=300, capture_output=True)
     return made
 

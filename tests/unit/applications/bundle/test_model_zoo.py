@@ -362,15 +362,16 @@ def test_what_detects_finds_the_boxes_that_the_bundle_finds(
     published, repository, imported = detecting
     config, parser, _ = _published_detector(published, window)
     steps = config["preprocessing"]["transforms"]
-    manifest = imported.manifest
+    inferer = imported.manifest.inferer
+    assert isinstance(inferer, SlidingWindow)
+    assert inferer.roi_size == WINDOW
+    inferer = replace(inferer, roi_size=window)
+    manifest = replace(imported.manifest, inferer=inferer)
     assert manifest.detector is not None
-    assert isinstance(manifest.inferer, SlidingWindow)
-    assert manifest.inferer.roi_size == WINDOW
-    manifest = replace(manifest, inferer=replace(manifest.inferer, roi_size=window))
     given = volume(blobs((20, 44, 36)), (2.47, 0.83, 0.79))
     infer = _Remembered(infer_of(repository))
     seen = prepared(manifest, given)
-    ours = boxes_of(manifest.detector, manifest.model, manifest.inferer, manifest.input, seen, infer)
+    ours = boxes_of(manifest.detector, manifest.model, inferer, manifest.input, seen, infer)
 
     places = [place for place, step in enumerate(steps) if step["_target_"] not in ("LoadImaged", "EnsureChannelFirstd")]
     before = Compose([parser.get_parsed_content(f"preprocessing::transforms::{place}") for place in places])
