@@ -42,7 +42,7 @@ from inference.findings import (
     Span,
     Uncertainty,
 )
-from inference.segment_mask import empty_mask
+from inference.segment_mask import empty_mask, held_mask
 from inference.translatable import Translatable
 
 MAGIC = b"hilum-findings 2\n"
@@ -98,7 +98,7 @@ def as_stored(findings: Findings) -> Findings:
     """The findings as their file gives them back: numbers as plain ones. Arrays, which it keeps bit by bit, are those that were given."""
     bare = replace(
         findings,
-        segments=tuple(replace(one, mask=one.mask[:0]) for one in findings.segments),
+        segments=tuple(replace(one, mask=np.zeros((0, *one.shape[1:]), dtype=np.bool_)) for one in findings.segments),
         saliencies=tuple(replace(one, values=one.values[:0]) for one in findings.saliencies),
         derived=tuple(replace(one, voxels=one.voxels[:0]) for one in findings.derived),
         explanations=tuple(replace(one, values=one.values[:0]) for one in findings.explanations),
@@ -107,7 +107,7 @@ def as_stored(findings: Findings) -> Findings:
     plain = loads(dumps(bare))
     return replace(
         plain,
-        segments=tuple(replace(one, mask=given.mask) for one, given in zip(plain.segments, findings.segments, strict=True)),
+        segments=tuple(replace(one, mask=held_mask(given)) for one, given in zip(plain.segments, findings.segments, strict=True)),
         saliencies=tuple(replace(one, values=given.values) for one, given in zip(plain.saliencies, findings.saliencies, strict=True)),
         derived=tuple(replace(one, voxels=given.voxels) for one, given in zip(plain.derived, findings.derived, strict=True)),
         explanations=tuple(replace(one, values=given.values) for one, given in zip(plain.explanations, findings.explanations, strict=True)),

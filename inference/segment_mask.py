@@ -92,7 +92,8 @@ class BoxedMask:
 
 class HeldMask:
     """The field `mask` of a dataclass: given and read as an array of the whole grid, and held as the box that it fills where that is a
-    small part of a large grid. Read then, it is made each time: whoever looks at a slice asks for that part."""
+    small part of a large grid. Read then, it is made each time: whoever looks at a slice asks for that part, and whoever hands it on to
+    another gives it as it is held (`held_mask`)."""
 
     def __get__(self, owner: Any, kind: type | None = None) -> Mask:
         if owner is None:
@@ -101,8 +102,8 @@ class HeldMask:
         held = held_mask(owner)
         return held.whole() if isinstance(held, BoxedMask) else held
 
-    def __set__(self, owner: Any, mask: Mask) -> None:
-        owner.__dict__["mask"] = _held(mask)
+    def __set__(self, owner: Any, mask: Mask | BoxedMask) -> None:
+        owner.__dict__["mask"] = mask if isinstance(mask, BoxedMask) else _held(mask)
 
 
 def held_mask(owner: Any) -> Mask | BoxedMask:

@@ -37,7 +37,7 @@ from inference.findings import (
     Span,
 )
 from inference.findings_file import FindingsFileDamaged, as_stored, digest, dumps, loads, written
-from inference.segment_mask import empty_mask
+from inference.segment_mask import empty_mask, held_mask
 from inference.translatable import say
 
 
@@ -302,3 +302,13 @@ def test_what_is_stored_is_what_goes_on() -> None:
     data, named = written(odd)
     assert dumps(plain) == data
     assert named == digest(plain) == digest(loads(data))
+
+
+def test_a_mask_that_is_held_as_a_box_goes_on_as_it_is_held() -> None:
+    """No whole one is made of it on the way: those of a hundred structures took more memory at once than before they were boxes."""
+    mask = empty_mask((20, 512, 512))
+    mask[3:5, 100:120, 7:9] = True
+    given = Findings(segments=(replace(every_kind().segments[0], mask=mask),))
+    plain = as_stored(given)
+    assert held_mask(plain.segments[0]) is held_mask(given.segments[0])
+    assert dumps(plain) == dumps(given)
