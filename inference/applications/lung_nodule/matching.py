@@ -63,9 +63,11 @@ def match(now: Sequence[Spot], then: Sequence[Spot], alone: tuple[frozenset[int]
     Parameters
     ----------
     alone
-        Of each visit those that are matched with none: what lies in their place in the other one is no nodule.
+        Of each visit those that are matched with none: what lies in their place in the other one is no nodule. What stays alone beside
+        one of them may be it all the same: it is unclear.
     """
-    away = _apart_mm(now, then)
+    apart = _apart_mm(now, then)
+    away = apart.copy()
     away[sorted(alone[0]), :], away[:, sorted(alone[1])] = _NEVER, _NEVER
     assigned, least = _assigned(away)
     merged: dict[int, tuple[int, ...]] = {}
@@ -86,9 +88,9 @@ def match(now: Sequence[Spot], then: Sequence[Spot], alone: tuple[frozenset[int]
     # what stays alone beside a pair that may be another, and what lies just out of reach of another that stays alone
     open_now = (left_over[0] - told) | unsure
     open_then = (left_over[1] - told_then) | unclear_then
-    near = away < REACH_MM + MARGIN_MM
-    unclear_now = unsure | {one for one in open_now if any(near[one, other] for other in open_then)}
-    unclear_then |= {other for other in open_then if any(near[one, other] for one in open_now)}
+    near = apart < REACH_MM + MARGIN_MM
+    unclear_now = unsure | {one for one in open_now - alone[0] if any(near[one, other] for other in open_then)}
+    unclear_then |= {other for other in open_then - alone[1] if any(near[one, other] for one in open_now)}
     return Matches(
         pairs={one: other for one, other in left.items() if one not in unsure},
         merged=merged,

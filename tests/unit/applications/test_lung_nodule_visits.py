@@ -188,6 +188,23 @@ def test_a_nodule_that_was_too_large_to_be_measured_is_not_called_new() -> None:
     assert not any("missed there" in each for each in findings.remarks)
 
 
+def test_a_nodule_beside_a_long_mark_of_the_other_visit_may_be_the_one_of_then() -> None:
+    """9 mm from where it was, and there runs something of 44 mm: nobody is told that the one of then is gone, or that the one of today is
+    new, whichever visit it was."""
+    here, there = (45.0, 0.0, 0.0), (45.0, 9.0, 0.0)
+    long = Grown(at_mm=(45, -3, 0), half_mm=(3, 3, 22), left=False)
+    then = (Grown(at_mm=there, half_mm=(4, 4, 4), left=False), long)
+    now = (Grown(at_mm=here, half_mm=(5, 5, 5), times=0),)
+    findings = analyse(APPLICATION, pair_of(visit((*now, *then), now=True), visit((*now, *then), now=False, start_mm=0.6)), ByHeart())
+    assert [trend(one) for one in findings.locations] == [CHANGES[Trend.UNDETERMINED]]
+    assert not said(findings, "Not found again")
+    came = (*(replace(one, left=True, times=0) for one in then), Grown(at_mm=here, half_mm=(5, 5, 5), left=False))
+    findings = analyse(APPLICATION, pair_of(visit(came, now=True), visit(came, now=False, start_mm=0.6)), ByHeart())
+    assert [trend(one) for one in findings.locations] == [CHANGES[Trend.UNDETERMINED]]
+    assert said(findings, "Where a nodule of 10 mm of the prior was")
+    assert not any("missed" in remark and "prior" in remark for remark in findings.remarks)
+
+
 def test_where_no_air_is_left_a_nodule_is_not_called_gone() -> None:
     """The lung about it is as dense as the wall, and the network marks nothing of it: that it is gone or was missed would be a guess."""
     whole, solid = visit(NODULES[:3], now=True), visit(NODULES[:3], now=False, start_mm=0.6)

@@ -62,3 +62,14 @@ def test_without_nodules_on_one_side_there_is_nothing_to_match() -> None:
     assert match(spots(1, 50), []).new == {0, 1}
     assert match([], spots(1, 50)).gone == {0, 1}
     assert match([], []).pairs == {}
+
+
+def test_what_stays_alone_beside_one_that_is_matched_with_none_is_unclear() -> None:
+    """5 mm from one another, one of them where the other visit has what is no nodule: it may be the other all the same.
+    That one is neither new nor gone; 20 mm away it is."""
+    nobody, first = frozenset[int](), frozenset({0})
+    now_alone, then_alone = (match(spots(0), spots(5), alone) for alone in ((first, nobody), (nobody, first)))
+    assert (now_alone.new, now_alone.gone, now_alone.unclear) == (first, nobody, (nobody, first))
+    assert (then_alone.new, then_alone.gone, then_alone.unclear) == (nobody, first, (first, nobody))
+    far = match(spots(0), spots(20), (first, nobody))
+    assert (far.new, far.gone, far.pairs) == (first, first, {})
