@@ -52,7 +52,7 @@ _SURNAMES = re.compile(
 def no_patient(headers: Sequence[Dataset]) -> str:
     """What one of the headers says against a patient, for people; "" where none does."""
     return next(
-        (reason for header in headers for reason in _reasons({name: tags.text(header, tag) for name, tag in _SAID.items()})), ""
+        (reason for header in headers for reason in _reasons({name: tags.words(header, tag) for name, tag in _SAID.items()})), ""
     ) or (next((reason for header in headers if (reason := _by_code(header))), ""))
 
 

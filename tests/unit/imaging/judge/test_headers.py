@@ -1,13 +1,16 @@
 """What headers say against an input: test objects, animals, other weightings, other parts of the body."""
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from inference.errors import quoted
 from inference.imaging.header import read_dataset
 from inference.imaging.judge.contrast import against, weighting_of
 from inference.imaging.judge.errors import ComputedImages, NoAnatomy, NotAPatient, OtherContrast
@@ -44,6 +47,16 @@ def test_test_objects_and_animals_are_declined(said: dict[str, str]) -> None:
     with pytest.raises(NotAPatient):
         Judge(Expects(part=BodyPart.HEAD), volume, (header(**said),)).before()
     assert Judge(Expects(), volume, (header(**said),)).before() == ()
+
+
+@pytest.mark.parametrize("character_set", ["ISO_IR 100", "ISO_IR 192"])
+@pytest.mark.parametrize("words", ["Konstanzprüfung", "Prüfkörper 3", "IRM fantôme"])
+def test_test_objects_are_known_in_the_characters_of_their_files(words: str, character_set: str) -> None:
+    """As the bytes of a file have them, in Latin-1 and in UTF-8: headers decline both before images are read."""
+    written = BytesIO()
+    header(SpecificCharacterSet=character_set, SeriesDescription=words).save_as(written, implicit_vr=False, little_endian=True)
+    read = dcmread(written, force=True)
+    assert no_patient([read]) == f"SeriesDescription is {quoted(words)}: a test object was imaged"
 
 
 @pytest.mark.parametrize(
