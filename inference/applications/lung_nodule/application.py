@@ -9,7 +9,7 @@ import numpy as np
 from inference import codes
 from inference.applications.accept import beyond, in_mm
 from inference.applications.ct_lung.anatomy import GAS_HU
-from inference.applications.lung_nodule.candidates import MODEL, MOST_MM, Candidate, Detected, Unmeasured, detect
+from inference.applications.lung_nodule.candidates import MODEL, MOST_MM, Candidate, Detected, UnmeasuredMark, detect
 from inference.applications.lung_nodule.comparing import Comparison, Since, compare, from_the_feet
 from inference.applications.lung_nodule.follow_up import (
     SCHEME,
@@ -249,7 +249,7 @@ def _masses(detected: Detected, volume: Volume) -> Iterator[Translatable]:
         )
 
 
-def _image_of(mass: Unmeasured, volume: Volume) -> int:
+def _image_of(mass: UnmeasuredMark, volume: Volume) -> int:
     """The slice nearest to its middle."""
     return int(np.clip(round(float(volume.to_indices(mass.places_mm.mean(axis=0))[0])), 0, len(volume.voxels) - 1))
 

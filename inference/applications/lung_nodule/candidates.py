@@ -79,7 +79,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Unmeasured:
+class UnmeasuredMark:
     """Something marked that is longer than nodules are, or no round one: a mass, a vessel, a part of the heart or of the wall.
 
     Attributes
@@ -110,7 +110,7 @@ class Detected:
 
     prepared: PreparedLungs
     candidates: tuple[Candidate, ...]
-    unmeasured: tuple[Unmeasured, ...]
+    unmeasured: tuple[UnmeasuredMark, ...]
     searched_cm3: float
 
     @property
@@ -134,7 +134,7 @@ def detect(volume: Volume, infer: Infer) -> Detected:
     return Detected(prepared=prepared, candidates=candidates, unmeasured=unmeasured, searched_cm3=searched)
 
 
-def marks_in(prepared: PreparedLungs, probabilities: Floats, volume: Volume) -> tuple[tuple[Candidate, ...], tuple[Unmeasured, ...]]:
+def marks_in(prepared: PreparedLungs, probabilities: Floats, volume: Volume) -> tuple[tuple[Candidate, ...], tuple[UnmeasuredMark, ...]]:
     """What is marked: candidates, surest first, and what is no nodule by its length or form.
 
     Parameters
@@ -148,7 +148,7 @@ def marks_in(prepared: PreparedLungs, probabilities: Floats, volume: Volume) -> 
     labels = _parts(nodule)
     voxel_mm3 = float(np.prod(prepared.grid.spacing_mm))
     found: list[Candidate] = []
-    unmeasured: list[Unmeasured] = []
+    unmeasured: list[UnmeasuredMark] = []
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         around = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in box)
         start: Shape = (around[0].start, around[1].start, around[2].start)
@@ -178,11 +178,11 @@ def _form(shape: Mask, grid: Grid) -> tuple[bool, bool]:
     return longest_mm > MOST_MM, filled_mm3 >= LEAST_ROUND * math.pi / 6 * longest_mm**3
 
 
-def _unmeasured(shape: Mask, certainty: float, grid: Grid, *, too_long: bool, is_round: bool) -> Unmeasured:
+def _unmeasured(shape: Mask, certainty: float, grid: Grid, *, too_long: bool, is_round: bool) -> UnmeasuredMark:
     indices = np.argwhere(shape)
     places_mm = indices @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     mass = too_long and is_round and certainty >= REPORTED
-    return Unmeasured(places_mm=places_mm, too_long=too_long, certainty=certainty, mass=mass)
+    return UnmeasuredMark(places_mm=places_mm, too_long=too_long, certainty=certainty, mass=mass)
 
 
 def _parts(nodule: Floats) -> NDArray[np.int32]:

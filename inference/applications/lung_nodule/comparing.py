@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from inference.applications.lung_nodule.candidates import MOST_MM, Candidate, Detected, Unmeasured, detect
+from inference.applications.lung_nodule.candidates import MOST_MM, Candidate, Detected, UnmeasuredMark, detect
 from inference.applications.lung_nodule.growth import SOURCES, Judged, Trend, days_between, judged, not_comparable
 from inference.applications.lung_nodule.lung_rads import Course
 from inference.applications.lung_nodule.matching import MARGIN_MM, REACH_MM, WITHIN_MM, Matches, Spot, match
@@ -257,7 +257,7 @@ def from_the_feet(volume: Volume, image: int) -> str:
     return str(image + 1 if volume.affine[2, 0] > 0 else len(volume.voxels) - image)
 
 
-def _away_mm(marks: Iterable[Unmeasured], at_mm: np.ndarray) -> float:
+def _away_mm(marks: Iterable[UnmeasuredMark], at_mm: np.ndarray) -> float:
     """To the nearest of them; infinite where there is none."""
     return min((each.away_mm(at_mm) for each in marks), default=float("inf"))
 

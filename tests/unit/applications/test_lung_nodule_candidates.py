@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.applications.lung_nodule.candidates import FAINT, Candidate, Unmeasured, marks_in
+from inference.applications.lung_nodule.candidates import FAINT, Candidate, UnmeasuredMark, marks_in
 from inference.applications.lung_nodule.follow_up import Density
 from inference.applications.lung_nodule.preparing import PreparedLungs
 from inference.imaging.resample import Grid, Shape
@@ -28,7 +28,7 @@ def found(
 
 def marks(
     solid: np.ndarray, glass: np.ndarray | None = None, step_mm: float = 1.0, search: np.ndarray | None = None
-) -> tuple[tuple[Candidate, ...], tuple[Unmeasured, ...]]:
+) -> tuple[tuple[Candidate, ...], tuple[UnmeasuredMark, ...]]:
     """The same, and what is none of them by its length or form."""
     other = np.zeros(SHAPE) if glass is None else glass
     probabilities = np.stack([1 - solid - other, other, solid]).astype(np.float32)
