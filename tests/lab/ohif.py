@@ -6,7 +6,7 @@ OHIF comes ready-built in the npm package `@ohif/app`; it is fetched once into `
 import base64
 import contextlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.lab.browser import lasting
+from tests.lab.browser import chromium
 from tests.lab.cache import alone_in
 from tests.lab.npm import unpacked
 from tests.lab.ohif_server import EMPTY, served
 from tests.lab.program import wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 VERSION = "3.13.2"
 SMALL = (800, 520)
@@ -35,35 +35,16 @@ _GO = "(path) => { history.pushState({}, '', path); dispatchEvent(new PopStateEv
 """As its own links lead from page to page: its scripts are not loaded and run anew, which takes more than all pictures of a study."""
 _PATIENCE_S = 180
 """For one step: it draws on the processors that other tests' nodes compute with."""
-_LEAVES_S = 30
-_PICTURE = """
-const canvas = document.querySelector('.cornerstone-canvas');
-const { width, height } = canvas ?? { width: 0, height: 0 };
-const pixels = width && height ? canvas.getContext('2d').getImageData(0, 0, width, height).data : new Uint8ClampedArray();
-"""
-"""What the first viewport has drawn, read in the page: four numbers a pixel, none while the viewer builds the viewport anew. A picture of
-the page takes many times as long, and who waits for something looks dozens of times."""
-_COLOURED = f"""() => {{
-  {_PICTURE}
-  const [top, left] = [Math.floor(height / 8), Math.floor(width / 8)];
-  let found = 0;
-  for (let row = top; row < height - top; row++) for (let column = left; column < width - left; column++) {{
-    const at = 4 * (row * width + column), [red, green, blue] = [pixels[at], pixels[at + 1], pixels[at + 2]];
-    found += Math.max(red, green, blue) - Math.min(red, green, blue) > 24;
-  }}
-  return found;
-}}"""
-"""How many pixels away from the edges have a colour."""
-_SHOWN = f"""() => {{
-  {_PICTURE}
-  let [sum, seen] = [0, false];
-  for (let at = 0; at < pixels.length; at += 4) {{
-    sum = (Math.imul(sum, 31) + (pixels[at] << 16 | pixels[at + 1] << 8 | pixels[at + 2])) | 0;
-    seen ||= (pixels[at] | pixels[at + 1] | pixels[at + 2]) > 0;
-  }}
-  return seen ? `${{width}} ${{height}} ${{sum}} ${{document.querySelector("[data-cy='viewport-grid']").innerHTML}}` : '';
-}}"""
-"""What stands for all that the viewport shows, marks and words as well; nothing while it is black."""
+_GRAPHICS = [
+    # WebGL on the processor: there is no graphics card
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    # the page itself is painted and put together without it, which takes a fourth of the time
+    "--disable-gpu-rasterization",
+    "--disable-gpu-compositing",
+]
 
 
 def dist() -> Path:
@@ -79,61 +60,48 @@ def dist() -> Path:
     return files
 
 
-class _Tab:
-    """The viewer's page. `archive` is what it shows, `said` what its console complained about; it has opened the studies `known`."""
-
-    def __init__(self, page: "Page") -> None:
-        self.page = page
-        self.archive = self.server = ""
-        self.known = set[str]()
-        self.said: list[str] = []
-        page.set_default_timeout(1000 * _PATIENCE_S)
-        page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.add_init_script("localStorage.clear(); localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))")
-
-
-@contextlib.contextmanager
-def _tab(browser: "Browser") -> Iterator[_Tab]:
-    """One for all files that look at something in it: whoever opens one study behind the other in it compiles the viewer's scripts once."""
-    tab = _Tab(browser.new_context().new_page())
-    with served(dist().resolve(), lambda: tab.archive) as tab.server:
-        yield tab
-
-
 class Viewer:
     """OHIF beside an archive, as a context manager. `said` collects what the browser's console complained about."""
 
     def __init__(self, archive: str, *, size: tuple[int, int] = (1400, 900)) -> None:
+        self._root = dist().resolve()
         self._archive = archive
         self._size = size
+        self._known: set[str] = set()
         self.said: list[str] = []
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        tab = self._tab = lasting(_tab)
-        tab.archive, tab.said = self._archive, self.said
-        self._opened = Opened(tab.page, f"{tab.server}{EMPTY}")
+        with contextlib.ExitStack() as stack:
+            self._server = stack.enter_context(served(self._root, self._archive))
+            # one for all studies: who opens one behind the other in it compiles the viewer's scripts once
+            context = stack.enter_context(chromium(_GRAPHICS)).new_context()
+            page = self._page = context.new_page()
+            page.set_default_timeout(1000 * _PATIENCE_S)
+            page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
+            page.on("pageerror", lambda error: self.said.append(str(error)))
+            page.add_init_script("localStorage.clear(); localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))")
+            self._opened = Opened(page, f"{self._server}{EMPTY}")
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        # it asks an archive that is gone no more
-        if not self._tab.page.url.endswith(_NOTHING):
-            self._tab.page.goto(f"{self._tab.server}{EMPTY}")
+        self._stack.close()
 
     def open(self, study_uid: str, *, size: tuple[int, int] | None = None, timeout_s: float = _PATIENCE_S) -> "Opened":
         """Open a study, in place of the one before, in a window of the viewer's size or another; wait until its first image is drawn.
 
         Of a study that it had before the viewer keeps what the archive held then: it is loaded anew for that.
         """
-        tab, (width, height) = self._tab, size or self._size
-        tab.page.set_viewport_size({"width": width, "height": height})
+        width, height = size or self._size
+        self._page.set_viewport_size({"width": width, "height": height})
         path = f"/viewer?StudyInstanceUIDs={study_uid}"
-        if tab.page.url == f"{tab.server}{_NOTHING}" and study_uid not in tab.known:
-            tab.page.evaluate(_GO, path)
+        if self._page.url == f"{self._server}{_NOTHING}" and study_uid not in self._known:
+            self._page.evaluate(_GO, path)
         else:
-            tab.known.clear()
-            tab.page.goto(f"{tab.server}{path}", wait_until="domcontentloaded")
-        tab.known.add(study_uid)
+            self._known.clear()
+            self._page.goto(f"{self._server}{path}", wait_until="domcontentloaded")
+        self._known.add(study_uid)
         self._opened.wait_for_image(timeout_s)
         return self._opened
 
@@ -154,14 +122,8 @@ class Opened:
             # in whatever state it is
             self.page.goto(self._nothing)
             return
-        from playwright.sync_api import TimeoutError as Late
-
         self.page.evaluate(_GO, _NOTHING)
-        try:
-            self.page.wait_for_selector(".cornerstone-canvas", state="detached", timeout=1000 * _LEAVES_S)
-        except Late:
-            # under high load it was seen to stay where it was: its next study begins with its scripts then
-            self.page.goto(self._nothing)
+        self.page.wait_for_selector(".cornerstone-canvas", state="detached")
 
     def wait_for_image(self, timeout_s: float) -> None:
         """Wait until the viewport shows more than one shade."""
@@ -226,14 +188,16 @@ class Opened:
 
     def still(self, timeout_s: float = _PATIENCE_S) -> NDArray[np.uint8]:
         """What the viewport shows once it shows the same thing, which is not nothing, for a moment."""
-        shown: list[str] = []
+        shown = [self.viewport()]
 
         def unchanged() -> bool:
-            shown.append(self.page.evaluate(_SHOWN))
-            return len(shown) > 2 and shown[-1] != "" and shown[-1] == shown[-2] == shown[-3]
+            shown.append(self.viewport())
+            return (
+                len(shown) > 2 and bool(shown[-1].any()) and np.array_equal(shown[-1], shown[-2]) and np.array_equal(shown[-2], shown[-3])
+            )
 
         self._until(unchanged, timeout_s, "the viewer stands still")
-        return self.viewport()
+        return shown[-1]
 
     def measurements(self, least: int, *, timeout_s: float = _PATIENCE_S) -> list[str]:
         """The rows of the panel of measurements, which is opened: each with its label and values, as text. Waits for `least` of them."""
@@ -260,12 +224,10 @@ class Opened:
         self._until(lambda: words in self.text(), timeout_s, f"the viewport says {words!r}")
         return self.text()
 
-    def wait_for_overlay(self, least: int, timeout_s: float = _PATIENCE_S) -> None:
-        """Wait until more than `least` pixels of the viewport are coloured."""
-        # a picture is taken of what has drawn as many
-        self._until(
-            lambda: self.page.evaluate(_COLOURED) > least and self.coloured() > least, timeout_s, f"an overlay of more than {least} pixels"
-        )
+    def wait_for_overlay(self, least: int, timeout_s: float = _PATIENCE_S) -> int:
+        """Wait until more than `least` pixels of the viewport are coloured; how many there are."""
+        self._until(lambda: self.coloured() > least, timeout_s, f"an overlay of more than {least} pixels")
+        return self.coloured()
 
     def screenshot(self, path: Path) -> Path:
         """Write what the reader sees as PNG."""

@@ -5,7 +5,7 @@ import http.client
 import http.server
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 _TYPES = {
@@ -49,7 +49,9 @@ window.config = {
 """
 
 
-def _handler(root: Path, archive: Callable[[], str]) -> type[http.server.BaseHTTPRequestHandler]:
+def _handler(root: Path, archive: str) -> type[http.server.BaseHTTPRequestHandler]:
+    upstream = urllib.parse.urlsplit(archive).netloc
+
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -73,7 +75,7 @@ def _handler(root: Path, archive: Callable[[], str]) -> type[http.server.BaseHTT
                 self._answer(200, "text/html", (root / "index.html").read_bytes())
 
         def _proxy(self) -> None:
-            connection = http.client.HTTPConnection(urllib.parse.urlsplit(archive()).netloc, timeout=120)
+            connection = http.client.HTTPConnection(upstream, timeout=120)
             with contextlib.closing(connection):
                 # the archive writes absolute addresses into its answers: they must lead back here
                 headers = {"Accept": self.headers.get("Accept", "*/*"), "Host": self.headers["Host"]}
@@ -98,8 +100,8 @@ def _handler(root: Path, archive: Callable[[], str]) -> type[http.server.BaseHTT
 
 
 @contextlib.contextmanager
-def served(root: Path, archive: Callable[[], str]) -> Iterator[str]:
-    """Serve the files of `root`, and pass `/dicom-web` on to the archive of now; the address."""
+def served(root: Path, archive: str) -> Iterator[str]:
+    """Serve the files of `root`, and pass `/dicom-web` on to the archive; the address."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(root, archive))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -2,17 +2,15 @@
 
 Whole files go to the processes, for their tests share what modules set up. The longest come first (tests/longest.txt, which
 `make longest` writes), or all but one would be through and wait for it. Files that look at pages with a browser are one turn: its
-drawing takes several processors, and of two side by side on two of them one is late. They share one (tests/lab/browser.py).
+drawing takes several processors, and of two side by side on two of them one is late.
 """
 
 from collections import defaultdict
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 import pytest
-
-from tests.lab import browser
 
 LONGEST = Path(__file__).parents[1] / "longest.txt"
 LONG_S = 25.0
@@ -45,15 +43,6 @@ class InTurns:
         """The longest first."""
         places = {file: place for place, file in enumerate(LONGEST.read_text(encoding="utf-8").split())}
         items.sort(key=lambda item: places.get(item.nodeid.split("::", 1)[0], len(places)))
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_teardown(self, nextitem: pytest.Item | None) -> Generator[None, object, object]:
-        """After the last file with a browser, when its fixtures are gone, the browser ends."""
-        try:
-            return (yield)
-        finally:
-            if nextitem is None or turn(str(nextitem.path)) != _BROWSERS:
-                browser.end()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A phase of a test is over, in whichever process."""
