@@ -75,8 +75,8 @@ def align(fixed: Volume, moving: Volume) -> Aligned:
         with one_thread():
             return _aligned(_levels(fixed, moving))
     except RuntimeError as failed:
-        # all that ITK raises comes as this one class
-        last = str(failed).strip().splitlines()[-1].strip()
+        # all that ITK raises comes as this one class, the reason in its last line
+        last = (str(failed).strip().splitlines() or ["SimpleITK gave no reason"])[-1].strip()
         series = f"series {moving.series_instance_uid} cannot be laid on series {fixed.series_instance_uid}"
         raise NothingToRegister(f"{series}: {last}") from failed
 
