@@ -8,10 +8,14 @@ from inference.errors import quoted
 CONTRAST_AGENT, CONTRAST_AGENT_CODES = 0x00180010, 0x00180012
 """Contrast/Bolus Agent, and the sequence of its codes (PS3.3 C.7.6.4)."""
 
-_SAYS_NOTHING = re.compile(r"n/?a|n\.a\.|unknown|unbekannt|unspecified|other|[-?./\s]*", re.IGNORECASE)
+_SAYS_NOTHING = re.compile(r"n/?a|n\.a\.|unknown|unbekannt|unspecified|other|不[详明]|未知|[-?./\s]*", re.IGNORECASE)
 _SAYS_NONE = re.compile(
-    r"none|no|n|nil|0|nihil|without|w/?o|nativ(?:e[rsmn]?|o|a)?|plain|unenhanced|no[nt]?[ _-]?contrast|no[ _-]cm|"
-    r"(?:ohne|kein\w*|sans|sin|senza|aucun\w*)(?: .*)?",
+    r"none(?: (?:given|used|administered))?|not (?:given|used|administered)|no|n|nil|0|nihil|without|w/?o|"
+    r"nativ(?:e[rsmn]?|o|a)?|plain|unenhanced|no[nt]?[ _-]?contrast|no[ _-](?:cm|i\.?v\.?|oral)(?: .*)?|"
+    r"(?:ohne|kein\w*|sans|sin|senza|aucun\w*|geen|zonder|sem|nenhum|bez|brak|ingen|uden|utan|yok)(?: .*)?|"
+    # Chinese, Japanese, Korean, Russian: none, not used, a plain scan
+    r"[无無否]|[无無]し|なし|没有|未(?:用|使用|增强|注射)|不用|[无無非](?:增强|造影)剤?|无(?:对比剂|造影剂)|平扫|単純|造影なし|"
+    r"없음|미사용|비조영|нет|без(?: .*)?|не вводил\w*",
     re.IGNORECASE,
 )
 

@@ -146,6 +146,10 @@ AGENT, AGENTS, SERIES, STUDY = "ContrastBolusAgent", "ContrastBolusAgentSequence
         ),
         ({AGENT: ("NONE",)}, "native (ContrastBolusAgent NONE)"),
         ({AGENT: ("ohne KM",)}, "native (ContrastBolusAgent ohne KM)"),
+        ({AGENT: ("无",)}, "native (ContrastBolusAgent 无)"),
+        ({AGENT: ("No IV contrast",)}, "native (ContrastBolusAgent No IV contrast)"),
+        ({AGENT: ("Non-ionic 300",)}, "given (ContrastBolusAgent Non-ionic 300)"),
+        ({AGENT: ("碘海醇",)}, "given (ContrastBolusAgent 碘海醇)"),
         ({AGENT: ("NONE", "Omnipaque")}, "unknown (ContrastBolusAgent NONE, ContrastBolusAgent Omnipaque contradict each other)"),
         (
             {AGENT: ("APPLIED",), SERIES: ("Thorax nativ 1.0",)},
@@ -173,10 +177,13 @@ def test_contrast_is_given_native_or_unknown_and_says_from_what(header: Header, 
 
 WORDS = {
     "native": """noncontrast CT head · Non-Con · non contrast · unenhanced · T1 pre contrast · ohne KM · o.KM · sans injection ·
-        sin contraste · senza mdc · NCCT · CT ABD W/O CONTRAST · without iv contrast · THORAX NATIV 1.0 · t1_native_tra""",
+        sin contraste · senza mdc · NCCT · CT ABD W/O CONTRAST · without iv contrast · THORAX NATIV 1.0 · t1_native_tra ·
+        胸部平扫 · 头颅CT平扫 · 非增强 · 造影なし · 頭部単純CT · 비조영 CT""",
     "given": """T1 ax post Gd · t1_mprage_sag_KM · t1 C+ ax · ABD PORTAL VENOUS · Thorax venös · mit KM · avec injection · CE-MRA ·
-        arterial phase · T1 FS Gd · enhanced · with contrast · post-contrast · cor +KM""",
-    "unknown": """CT Thorax · 3D TOF · ANGIO · without fat sat · C-spine · central · Nativity · SWI veins · mit und ohne KM · CTA""",
+        arterial phase · T1 FS Gd · enhanced · with contrast · post-contrast · cor +KM ·
+        腹部增强 · 上腹部动脉期 · 造影CT · 門脈相 · 조영증강""",
+    "unknown": """CT Thorax · 3D TOF · ANGIO · without fat sat · C-spine · central · Nativity · SWI veins · mit und ohne KM · CTA ·
+        胸部平扫+增强 · 肺动脉 · 単純・造影 · MR血管造影""",
 }
 
 
