@@ -107,7 +107,7 @@ def analyse(subject: Volume | VolumeSet, infer: Infer) -> Findings:
             for index, (one, then) in enumerate(zip(listed, since, strict=True))
             for measurement in (*_beside(_measurements(_label(index), one), then), *_changes(_label(index), then))
         ),
-        evaluations=(_whether(listed),),
+        evaluations=(_whether(listed, detected, compared),),
         registration=compared.registration if compared else None,
         remarks=(
             GRADE,
@@ -122,11 +122,12 @@ def analyse(subject: Volume | VolumeSet, infer: Infer) -> Findings:
     )
 
 
-def _whether(listed: Sequence[Candidate]) -> Evaluation:
-    """Both lungs are looked through; what is in one of them is not in both."""
+def _whether(listed: Sequence[Candidate], detected: Detected, compared: Comparison | None) -> Evaluation:
+    """Both lungs are looked through; what is in one of them is not in both. Nothing is absent where a mark has to be looked at."""
     if listed:
         return Evaluation(finding=codes.NODULE, value=codes.PRESENT, finding_site=codes.LUNG)
-    return Evaluation(finding=codes.NODULE, value=codes.ABSENT, finding_site=codes.LUNGS)
+    to_be_seen = any(one.mass for one in detected.unmeasured) or (compared is not None and compared.outgrown)
+    return Evaluation(finding=codes.NODULE, value=codes.UNDETERMINED if to_be_seen else codes.ABSENT, finding_site=codes.LUNGS)
 
 
 def _label(index: int) -> str:

@@ -98,11 +98,10 @@ def compare(current: Volume, prior: Volume, detected: Detected, most: int, infer
     since = visits.since()[:most]
     return Comparison(
         since=since,
-        remarks=tuple(
-            map(
-                of_the_whole,
-                (*visits.said(since), *said_of(aligned.overlap, aligned.likeness, moved_mm, turned_degrees, fit)),
-            )
+        remarks=(
+            # of a series that is known to be short, too: what has to be looked at is on the slices that came
+            *visits.outgrown_said(),
+            *map(of_the_whole, (*visits.said(since), *said_of(aligned.overlap, aligned.likeness, moved_mm, turned_degrees, fit))),
         ),
         registration=Registration(matrix=aligned.matrix),
         outgrown=bool(visits.outgrown),
@@ -177,13 +176,16 @@ class _Visits:
             return Judged(trend=Trend.UNDETERMINED, why=say("the prior has a mark there that is too unsure to be one"))
         return Judged(trend=Trend.NEW, course=Course.UNKNOWN if self._against else Course.NEW)
 
+    def outgrown_said(self) -> Iterator[Translatable]:
+        """Where something has to be looked at, which may be a nodule of the prior that grew."""
+        return map(self._gone, self.outgrown)
+
     def said(self, since: Sequence[Since]) -> Iterator[Translatable]:
-        """What a reader has to know of the comparison."""
+        """What else a reader has to know of the comparison."""
         if self._days is None:
             yield say("Compared with the prior CT, of which nobody knows how much earlier it is.")
         else:
             yield say("Compared with the prior CT of {date}, {days} days before.", date=str(self._prior.acquired_on), days=str(self._days))
-        yield from map(self._gone, self.outgrown)
         if self._against:
             yield say("Growth is undetermined: {why}.", why=self._against)
         for place, one in enumerate(since, 1):

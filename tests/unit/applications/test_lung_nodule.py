@@ -196,6 +196,14 @@ def test_it_says_that_it_learned_from_planted_nodules() -> None:
     assert [(one.value, one.finding_site) for one in found().evaluations] == [(codes.PRESENT, codes.LUNG)]
 
 
+def test_beside_a_mark_that_may_be_a_mass_no_nodule_is_absent() -> None:
+    """A ball of 46 mm alone: it is not measured, and has to be looked at. Nobody is told that there is nothing."""
+    findings = found((Ball(at_mm=(0.0, 10.0, 45.0), mm=46.0, core_mm=46.0),))
+    assert findings.locations == ()
+    assert [(one.value, one.finding_site) for one in findings.evaluations] == [(codes.UNDETERMINED, codes.LUNGS)]
+    assert any(remark.startswith("Not measured: 1 marked that may be a mass") for remark in findings.remarks)
+
+
 def test_below_35_years_no_category_is_given() -> None:
     """And the reader is told why; where the age is not known, that it matters."""
     young, unknown = found(BALLS, 34), found(BALLS, None)

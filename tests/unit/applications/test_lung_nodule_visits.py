@@ -158,9 +158,10 @@ _LARGE = Grown(at_mm=(45, 4, 0), half_mm=(22, 24, 22), times=6.0)
 
 def test_a_nodule_that_outgrew_what_is_measured_is_no_nodule_that_is_gone() -> None:
     """Of 25 mm at the prior, of 48 mm today: nobody is told that it is gone or was missed. Of the small one of the other lung, whose growth
-    is told as ever, no follow-up is recommended."""
+    is told as ever, no follow-up is recommended. Where a slice is missing elsewhere, it has to be looked at all the same."""
     nodules = (_LARGE, NODULES[2])
-    findings = analyse(APPLICATION, pair_of(visit(nodules, now=True), visit(nodules, now=False, start_mm=0.6)), ByHeart())
+    pair = pair_of(visit(nodules, now=True), visit(nodules, now=False, start_mm=0.6))
+    findings = analyse(APPLICATION, pair, ByHeart())
     assert [trend(one) for one in findings.locations] == [CHANGES[Trend.GROWTH]]
     assert not said(findings, "Not found again")
     (remark,) = said(findings, "Where a nodule of 2")
@@ -175,6 +176,9 @@ def test_a_nodule_that_outgrew_what_is_measured_is_no_nodule_that_is_gone() -> N
     assert not any(quality.name == codes.RECOMMENDED_FOLLOW_UP for one in findings.locations for quality in one.qualities)
     (mass,) = said(findings, "Not measured: 1 marked that may be a mass")
     assert re.search(r"about slice 4[3-5] of 88", mass)
+    short = as_incomplete(findings, Shortage(lack=Lack.COUNT, came=87, expected=88), pair, marked=True)
+    assert [one for one in short.remarks if "prior" in one] == [remark]
+    assert mass in short.remarks
 
 
 def test_a_nodule_that_was_too_large_to_be_measured_is_not_called_new() -> None:
