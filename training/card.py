@@ -1,14 +1,16 @@
 """The model card, as Markdown: what it was made from and how well it did on cases that it had not seen."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from inference.engines.port import ModelRef
 from inference.engines.repository import Entry
+from training.compressing.offered import told
 from training.recipe import Recipe
 
 
-def card(recipe: Recipe, model: ModelRef, entry: Entry, evaluation: dict[str, Any]) -> str:
-    """One version's card."""
+def card(recipe: Recipe, model: ModelRef, entry: Entry, evaluation: dict[str, Any], smaller: Mapping[str, Any] | None = None) -> str:
+    """One version's card; `smaller` is what was found of a network that takes a larger one's place."""
     counts = evaluation["cases"]
     return (
         f"# {model.name}, version {model.version}\n\n"
@@ -22,6 +24,7 @@ def card(recipe: Recipe, model: ModelRef, entry: Entry, evaluation: dict[str, An
         f"{counts['test']} cases that neither trained it ({counts['train']} others did) nor chose the checkpoint "
         f"({counts['validation']}), split {recipe.data.split}; computed by the application's own code on the embedded "
         f"engine.\n\n{tables(recipe, evaluation)}"
+        + ("" if smaller is None else f"\n## In the place of a larger network\n\n{told(smaller)}")
     )
 
 

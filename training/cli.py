@@ -1,6 +1,5 @@
 """The verbs `hilum train`, `hilum evaluate`, `hilum export`; the command names them by string, nothing heavy comes with them."""
 
-import importlib.util
 import json
 import shlex
 import shutil
@@ -14,7 +13,8 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from inference.engines.extras import demand
-from training.errors import OtherRun, TrainingNotInstalled, UnfitSetting, UnknownRecipe
+from training.errors import OtherRun, UnfitSetting, UnknownRecipe
+from training.runs import default_run, demand_installed
 
 if TYPE_CHECKING:
     from training.data.cases import Fold, Split
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 EXPLAIN_S = 240.0
 """Seconds for methods of explanation where nothing else is asked for."""
-_NEEDED = ("torch", "monai", "nibabel", "tensorboard", "jinja2")
 
 
 def train(
@@ -166,7 +165,7 @@ def train(
     as_json
         With --list: print the list as JSON; with --methods, and of recipes prognosis and lidc-rating, what was found.
     """
-    _installed()
+    demand_installed()
     from training import recipes
 
     if listed:
@@ -183,7 +182,7 @@ def train(
     from training.planning import Asked
     from training.ranks import ranks
 
-    run = out or _default(recipe)
+    run = out or default_run(recipe)
     asked = Asked(
         name=name,
         labels=labels,
@@ -439,18 +438,18 @@ def evaluate(
     as_json
         Print the figures, and those of each case, as JSON.
     """
-    _installed()
+    demand_installed()
     from training import recipes
     from training.card import tables
     from training.evaluation.perturb import PERTURBATIONS
     from training.progress import steps
     from training.recipe import EvaluationOptions
 
-    wanted = recipes.load(recipe, out or _default(recipe))
+    wanted = recipes.load(recipe, out or default_run(recipe))
     if seed is None and repository is None:
-        seed = wanted.seed_of(out or _default(recipe))
+        seed = wanted.seed_of(out or default_run(recipe))
     sides = wanted.sides(data, wanted.schedule.seed if seed is None else seed)
-    run = out or (_default(recipe) if repository is None else Path("var/evaluations") / recipe)
+    run = out or (default_run(recipe) if repository is None else Path("var/evaluations") / recipe)
     options = EvaluationOptions(seed=seed, repository=repository, disturbed=PERTURBATIONS if disturbed else (), explain_s=explain)
     with steps("evaluating") as step:
         found = wanted.evaluate(sides, run, options, step=step)
@@ -470,11 +469,11 @@ def export(recipe: str, *, repository: Path, out: Path | None = None) -> int:
     out
         The run's folder.
     """
-    _installed()
+    demand_installed()
     from training import recipes
     from training.export import export as exported
 
-    run = out or _default(recipe)
+    run = out or default_run(recipe)
     model = exported(recipes.load(recipe, run), run, repository)
     Console().print(f"{repository / model.name}: version {model.version} is served", highlight=False, soft_wrap=True)
     return 0
@@ -486,13 +485,3 @@ def _told(line: str) -> None:
 
 def _untold(line: str) -> None:
     """The first process speaks for all."""
-
-
-def _installed() -> None:
-    absent = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if absent:
-        raise TrainingNotInstalled(f"not installed: {', '.join(absent)}")
-
-
-def _default(recipe: str) -> Path:
-    return Path("var/training") / recipe

@@ -125,3 +125,10 @@ class NothingServed(TrainingError):
 
     code = "HLM-8023"
     remedy = "Read the figures and card.html in the run's folder; `hilum train --list` says which recipes become an application."
+
+
+class NotOffered(TrainingError):
+    """A smaller network loses more, or saves less time, than the rule allows for one that takes another's place."""
+
+    code = "HLM-8024"
+    remedy = "Serve the network that it was made from; or keep more channels (`hilum compress --keep`), or fine-tune for more `--epochs`."

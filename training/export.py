@@ -20,6 +20,7 @@ from inference.engines.port import Golden, ModelRef
 from inference.engines.repository import CONFIG, Entry, Repository
 from inference.engines.writing import NewVersion, add_version
 from training.card import card
+from training.compressing.offered import offered
 from training.errors import BrokenRun
 from training.evaluation.record import EVALUATION, PAGE
 from training.fit import trained
@@ -28,6 +29,7 @@ from training.space import trial_of
 
 PACKED = "models"
 """The run's own model repository."""
+_PLATFORMS, _FORMATS = {"pt2": "pytorch", "onnx": "onnxruntime"}, {"pt2": "torch.export", "onnx": "ONNX"}
 
 
 def packed_ref(recipe: Recipe) -> ModelRef:
@@ -46,7 +48,9 @@ def pack(recipe: Recipe, run: Path) -> Path:
     return packed(recipe, network, run, (recipe.channels, *recipe.window))
 
 
-def packed(recipe: Recipe, network: Any, run: Path, *answers: tuple[int, ...], batch: int = 1, open_frames: bool = False) -> Path:
+def packed(
+    recipe: Recipe, network: Any, run: Path, *answers: tuple[int, ...], batch: int = 1, open_frames: bool = False, to: str = "pt2"
+) -> Path:
     """Write a network into the run's own repository; the repository's folder.
 
     Parameters
@@ -57,17 +61,19 @@ def packed(recipe: Recipe, network: Any, run: Path, *answers: tuple[int, ...], b
         How many inputs one call may bring.
     open_frames
         Whether the first axis of the window is as long as a cine has frames.
+    to
+        "pt2" or "onnx".
 
     Raises
     ------
     UnfitBundle
     """
-    file, weights = convert(network, recipe.window, open_frames, batch, "pt2", recipe.images)
+    file, weights = convert(network, recipe.window, open_frames, batch, to, recipe.images)
     floats = np.dtype(np.float32)
     sides = (-1, *recipe.window[1:]) if open_frames else recipe.window
     config = config_text(
         recipe.model.name,
-        "pytorch",
+        _PLATFORMS[to],
         batch,
         (TensorConfig(name="INPUT__0", dtype=floats, dims=(recipe.images, *sides)),),
         tuple(TensorConfig(name=f"OUTPUT__{number}", dtype=floats, dims=dims) for number, dims in enumerate(answers)),
@@ -81,7 +87,7 @@ def packed(recipe: Recipe, network: Any, run: Path, *answers: tuple[int, ...], b
         source=f"hilum train {recipe.name}",
         licence=recipe.data.licence,
         attribution=recipe.data.attribution,
-        format="torch.export",
+        format=_FORMATS[to],
         golden=_golden(network, (1, recipe.images, *recipe.window)),
     )
     model = packed_ref(recipe)
@@ -98,6 +104,8 @@ def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
     ------
     BrokenRun
         The run was not evaluated, or another file than the one that lies there, or by a release whose card told less.
+    NotOffered
+        It is a smaller network, and the rule does not offer it.
     OtherModel
     """
     packed = Repository(run / PACKED)
@@ -107,6 +115,7 @@ def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
     entry = packed.entry(here)
     if entry is None or evaluation.get("sha256") != digest:
         raise BrokenRun(f"{run / EVALUATION} is of another model than the one in {run / PACKED}: evaluate it again")
+    smaller = offered(run, digest)
     trial = trial_of(run)
     if trial is not None:
         entry = replace(entry, source=f"{entry.source}; {trial.told()}")
@@ -114,7 +123,7 @@ def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
     model = ModelRef(name=recipe.model.name, version=max(there, default=0) + 1)
     config = without_digests((run / PACKED / here.name / CONFIG).read_text(encoding="utf-8"))
     try:
-        told = card(recipe, model, entry, evaluation)
+        told = card(recipe, model, entry, evaluation, smaller)
     except (LookupError, TypeError, ValueError, AttributeError) as other:
         raise BrokenRun(f"{run / EVALUATION} lacks what the card tells today ({other!r}): evaluate it again") from other
     beside = {**recipe.beside(model), **_page(run, evaluation)}

@@ -156,6 +156,12 @@ def build() -> App:
             _MAKE,
         ),
         (
+            "compress",
+            "training.compressing.cli:compress",
+            "Make a thinner network of a trained one, fine-tune it, and say whether it may take its place.",
+            _MAKE,
+        ),
+        (
             "export",
             "training.cli:export",
             "Enter an evaluated model into the model repository as its next version, with its card; it is served from now on.",

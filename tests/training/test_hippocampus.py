@@ -1,8 +1,10 @@
 """The hippocampus recipe in its tiny form, on made crops: it learns, and what is served is what was evaluated."""
 
 import json
+import shutil
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +22,25 @@ from inference.engines.repository import Repository
 from inference.findings import Findings
 from inference.imaging.assemble import assemble
 from inference.imaging.write_series import from_nifti, write_series
+from training import recipes
+from training.compressing import pace
+from training.compressing.cli import THINNER, compress
+from training.compressing.offered import COMPRESSED
+from training.compressing.widths import WIDTHS
 from training.data.cases import Split
 from training.data.nifti import volume_of
-from training.errors import BrokenRun
+from training.errors import BrokenRun, NotOffered, OtherRun
 from training.evaluation.perturb import Disturbance, Perturbation
 from training.evaluation.record import EVALUATION, PAGE, read
 from training.export import PACKED, export
-from training.fit import fit
+from training.fit import BEST, fit
 from training.infer import EngineInfer
 from training.progress import shown
 from training.ranks import Ranks
 from training.recipe import EvaluationOptions
 from training.tasks.segmentation import BEGUN, findings
 
-from .made import crops, tiny
+from .made import as_recipe, crops, tiny
 
 pytestmark = pytest.mark.timeout(1500)
 """A training on a loaded machine."""
@@ -151,6 +158,42 @@ def test_the_exported_model_is_whole(run: Path, tmp_path: Path) -> None:
             export(RECIPE, run, models)
     finally:
         (run / EVALUATION).write_text(json.dumps(evaluation))
+
+
+@pytest.mark.slow
+def test_a_thinner_network_is_made_judged_and_not_exported_where_the_rule_says_no(
+    run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run of its own beside the other, from whose weights it begins; offered, it is served as any other, and its card tells both."""
+    as_recipe(monkeypatch, "made", RECIPE)
+    monkeypatch.setattr(pace, "pace", partial(pace.pace, pairs=1))
+    best = run / "alone" / BEST
+    best.parent.mkdir()
+    shutil.copy(run / BEST, best)
+    with pytest.raises(BrokenRun, match="was not evaluated since"):
+        compress("made", data=data, out=best.parent)
+    assert compress("made", data=data, out=run, epochs=1) == 0
+    thin = run / THINNER
+    found = json.loads((thin / COMPRESSED).read_text())
+    assert f"{found['times']:.2f} times as fast" in capsys.readouterr().out
+    assert "openvino f32" in found["runtime"]
+    assert found["figures"][0]["first"] == read(run)["figures"][RECIPE.watched]["mean"]
+    assert recipes.load("made", thin).network().state_dict()["model.0.conv.unit0.conv.weight"].shape[0] == 4
+    with pytest.raises(OtherRun, match="other widths"):
+        compress("made", data=data, out=run, keep=0.25)
+    (thin / COMPRESSED).write_text(json.dumps(found | {"offered": False, "why": "it loses too much"}))
+    with pytest.raises(NotOffered, match="it loses too much"):
+        export(RECIPE, thin, tmp_path)
+    (thin / COMPRESSED).write_text(json.dumps(found | {"offered": True, "sha256": "another"}))
+    with pytest.raises(BrokenRun, match="compress again"):
+        export(RECIPE, thin, tmp_path)
+    (thin / COMPRESSED).write_text(json.dumps(found | {"offered": True}))
+    export(RECIPE, thin, tmp_path)
+    card = (tmp_path / RECIPE.model.name / "README.md").read_text()
+    assert "0.5 of the channels of the layers of the largest images kept by the L1 norm of their filters, fine-tuned and taught" in card
+    (thin / WIDTHS).write_text("[]")
+    with pytest.raises(BrokenRun, match="does not say how wide"):
+        recipes.load("made", thin)
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from training.checkpoint import save_json
+from training.compressing.widths import as_wide
 from training.data.cases import ByPatient, Fold
 from training.errors import BrokenRun, NothingServed, OtherRun, UnfitSetting, UnknownRecipe
 from training.recipe import Recipe
@@ -59,7 +60,7 @@ def load(name: str, run: Path | None = None) -> Recipe:
     if not hasattr(module, "RECIPE") and run is None:
         raise BrokenRun(f'what recipe "{name}" is stands in its run, and no run is named')
     recipe: Recipe = module.RECIPE if hasattr(module, "RECIPE") else module.of_run(run)
-    return folded(recipe, fold_of(run)) if run is not None else recipe
+    return as_wide(folded(recipe, fold_of(run)), run) if run is not None else recipe
 
 
 def judged(name: str) -> JudgedRecipe | None:
