@@ -1,7 +1,7 @@
 """Pictures of how-to guides, made by models that somebody trained: what moved chest-xray's answer, a head that mr-denoise was given, and
 a chest in which lung-nodule finds nodules; and what a reader sees of each application.
 
-`python -m docs.network_pictures MODELS --radiographs pneumoniamnist.npz` writes explanation.png, denoised.png and lung-nodule.png into
+`python -m docs.network_pictures MODELS --radiographs chest_xray` writes explanation.png, denoised.png and lung-nodule.png into
 docs/images. MODELS is a model repository with what `hilum export` wrote of chest-xray, restore and lung-nodule; one that lacks a model
 gives the other pictures alone. `--readers [APPLICATION …]` makes those of docs/reference/what-readers-see.md instead, as
 `docs.reader_pictures` says; `--notes` those there of what stands where there is no result, which needs no model.
@@ -48,8 +48,8 @@ from node.results.sources import read_sources
 from node.results.summary.make import begin
 from training.data.heads import rician
 from training.data.made_thorax import SPACING_MM, made_thorax
-from training.data.npz import sides
 from training.data.planted_nodules import Planted, planted
+from training.data.radiographs import sides
 from training.infer import EngineInfer
 
 IMAGES = Path(__file__).parent / "images"
@@ -63,16 +63,17 @@ _ZOOM, _GAP, _LINE = 4, 12, 34
 
 
 def explained(models: Path, radiographs: Path, out: Path) -> None:
-    """The page of the test picture with pneumonia about which the model is surest."""
+    """The page of the held-out film with pneumonia about which the model is surest."""
     application = as_served(load("chest-xray"), models)
     test = sides(radiographs).test
     assert application.explain is not None, "chest-xray explains"
     with closing(EmbeddedEngine(models)) as engine, tempfile.TemporaryDirectory() as folder:
         sure: list[tuple[float, int]] = []
-        for index in np.flatnonzero(test.labels.ravel())[:100]:
-            (found,) = application.analyse(_images(Path(folder), test.images[index]), EngineInfer(engine)).evaluations
-            sure.append((found.probability or 0.0 if found.value == codes.PRESENT else 0.0, int(index)))
-        subject = _images(Path(folder), test.images[max(sure)[1]])
+        films = [labelled.images.images[0].pixels for labelled in (case.load() for case in test) if labelled.positive][:100]
+        for index, film in enumerate(films):
+            (found,) = application.analyse(_images(Path(folder), film), EngineInfer(engine)).evaluations
+            sure.append((found.probability or 0.0 if found.value == codes.PRESENT else 0.0, index))
+        subject = _images(Path(folder), films[max(sure)[1]])
         findings = application.analyse(subject, EngineInfer(engine))
         findings = replace(findings, explanations=application.explain(subject, EngineInfer(engine)))
         encoding = _encoding(application, findings, subject, [Path(folder) / "picture.dcm"], engine)
@@ -165,8 +166,8 @@ def _images(folder: Path, picture: NDArray[np.uint8]) -> Any:
     dataset.SOPClassUID, dataset.Modality = DigitalXRayImageStorageForPresentation, "DX"
     dataset.SOPInstanceUID = derive_uid("picture", hashlib.sha256(picture.tobytes()).hexdigest())
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = derive_uid("study of pictures"), derive_uid("series of pictures")
-    dataset.PatientName, dataset.PatientID, dataset.InstanceNumber = "Picture^Of^PneumoniaMNIST", "PICTURE", 1
-    dataset.SeriesDescription, dataset.ViewPosition = "PneumoniaMNIST, test", "PA"
+    dataset.PatientName, dataset.PatientID, dataset.InstanceNumber = "Film^Of^A child", "FILM", 1
+    dataset.SeriesDescription, dataset.ViewPosition = "held-out film", "AP"
     dataset.Rows, dataset.Columns = picture.shape
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7

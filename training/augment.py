@@ -51,13 +51,14 @@ def segmentation(mirrored: Sequence[int] = (), strength: float = 1.0) -> Augment
     return augment
 
 
-def radiograph(scaled: float = 0.08, strength: float = 1.0) -> Augment:
+def radiograph(scaled: float = 0.08, strength: float = 1.0, shifted: float = 1.5) -> Augment:
     """Small turns, scalings and shifts of a small radiograph of 0 to 1, then its contrast; never mirrored: the heart is on the left.
 
     Of images (C, …, Y, X), in the plane of the last two axes: whole slices move. By hand, since MONAI's transforms, which give the same
     pixels, keep account of patient coordinates, and take 28 times as long for 28 × 28 of them.
 
-    `scaled` is by what share it may become larger or smaller; 0 where sizes are what is learned. `strength` is a factor of all of it.
+    `scaled` is by what share it may become larger or smaller; 0 where sizes are what is learned. `shifted` is by how many pixels it may
+    move. `strength` is a factor of all of it.
     """
     from scipy.ndimage import affine_transform
 
@@ -66,7 +67,7 @@ def radiograph(scaled: float = 0.08, strength: float = 1.0) -> Augment:
         image = example.image
         if rng.random() < 0.7:
             angle = 0.1 * strength * rng.uniform(-1, 1)
-            scale, shift = 1 + scaled * strength * rng.uniform(-1, 1, 2), 1.5 * strength * rng.uniform(-1, 1, 2)
+            scale, shift = 1 + scaled * strength * rng.uniform(-1, 1, 2), shifted * strength * rng.uniform(-1, 1, 2)
             turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
             middle = (np.array(image.shape[-2:]) - 1) / 2
             # where each pixel comes from

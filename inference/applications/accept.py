@@ -9,7 +9,7 @@ from inference.applications.port import Accepts, Application
 from inference.imaging.errors import UnfitPrior
 from inference.imaging.resample import Grid, reorientation
 from inference.imaging.sop_classes import class_name
-from inference.imaging.subject import Cine, Clock, Images, Phases, Subject, Takes, VolumeSet
+from inference.imaging.subject import Cine, Clock, Images, Phases, Subject, Takes, VolumeSet, ages_in
 from inference.imaging.volume import Volume
 from inference.translatable import Translatable, say
 
@@ -63,6 +63,7 @@ def check(application: Application, subject: Subject) -> tuple[Translatable, ...
     else:
         reasons = of_another_modality(application.accepts, subject.modality)
         spacing_mm = 0.0
+    reasons = [*reasons, *of_another_age(application.accepts, ages_in(subject))]
     if reasons:
         raise NotAccepted(refusal(application.name, subject.series_instance_uid, reasons))
     if spacing_mm > application.accepts.remark_spacing_mm:
@@ -176,6 +177,18 @@ def _too_far(volume: Volume, most_mm: tuple[float, float, float]) -> str:
 def of_another_modality(accepts: Accepts, modality: str) -> list[str]:
     """What is wrong with a modality; nothing where nothing is."""
     return [] if modality in accepts.modality else [f"modality is {modality or '(absent)'}, not {' or '.join(accepts.modality)}"]
+
+
+def of_another_age(accepts: Accepts, ages: Sequence[int | None]) -> list[str]:
+    """What is wrong with how old the patient was, in completed years; nothing where nothing is. None is an age that no header tells."""
+    if accepts.years is None:
+        return []
+    first, last = accepts.years
+    taken = f"patients of {first} to {last} completed years are taken"
+    if not ages or None in ages:
+        return [f"how old the patient was is not known (no PatientAge, nor PatientBirthDate with a later StudyDate); {taken}"]
+    others = sorted({years for years in ages if years is not None and not first <= years <= last})
+    return [f"the patient was {' or '.join(map(str, others))} years old; {taken}"] if others else []
 
 
 def slice_orientation(volume: Volume) -> str:

@@ -149,6 +149,8 @@ def _accepts(accepts: Accepts) -> list[str]:
         if asked and not accepts.takes.of_slices
     ]
     problems += _over_time(accepts)
+    if accepts.years is not None and not 0 <= accepts.years[0] <= accepts.years[1]:
+        problems.append(f"accepts.years is {accepts.years[0]} to {accepts.years[1]}: whole years from 0 on, the first not above the last")
     problems += [
         f"accepts.{name} is {bound:g}, not above 0"
         for name, bound in (

@@ -103,6 +103,8 @@ class Accepts:
     `min_phases`, `max_phases` and `clock` are for phases: how many there have to be at least and at most, and what their time has to be
     counted by ("heart", "breath", "time"); () takes any, also images that say nothing but the order of their phases.
     `without_prior` is for pairs: a series that has no prior, or one that does not fit, is analysed alone.
+    `years` are the first and the last completed year of age of patients that are taken, both with them; a patient of whom no header tells
+    how old he was is not. None takes everybody.
     """
 
     modality: tuple[str, ...]
@@ -121,6 +123,7 @@ class Accepts:
     max_phases: int | None = None
     clock: tuple[Clock, ...] = ()
     without_prior: bool = False
+    years: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

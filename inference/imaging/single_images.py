@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import DT
 
 from inference.imaging import tags
+from inference.imaging.age import years_of
 from inference.imaging.errors import NotACine, NotImages, TooLarge, naming
 from inference.imaging.frame_values import MOST_BYTES, frames_of, is_colour, is_inverted
 from inference.imaging.header import PARSE_ERRORS, Instance
@@ -123,6 +124,7 @@ def cine_from(loop: Instance, *, threads: int = 2) -> tuple[Cine, list[Translata
         regions=regions,
         spacing_mm=spacing_mm,
         calibrated=calibrated,
+        patient_years=years_of(loop.header),
     )
     return cine, [DOUBTED] if doubted else []
 
@@ -209,6 +211,7 @@ def _images(instance: Instance, threads: int) -> tuple[list[Image], bool]:
             window=window_of(instance, frame),
             body_parts=body_parts_of(header),
             photographed=photographed_of(header),
+            patient_years=years_of(header),
             number=str(frame + 1) if instance.multiframe else tags.text(header, tags.INSTANCE_NUMBER),
         )
         for frame in frames

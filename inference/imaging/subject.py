@@ -215,6 +215,8 @@ class Image:
         What people call it by: InstanceNumber, of a multi-frame instance the frame's; "" where the header says none.
     photographed
         How an ophthalmic photograph was taken, in the header's own words: device, light, filters, channels, agents (PS3.3 C.8.17.2).
+    patient_years
+        How old the patient was, in completed years; None where the header does not tell.
     """
 
     pixels: NDArray[Any]
@@ -231,6 +233,7 @@ class Image:
     body_parts: tuple[str, ...] = ()
     number: str = ""
     photographed: tuple[str, ...] = ()
+    patient_years: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -269,6 +272,8 @@ class Cine:
         Calibrated regions (PS3.3 C.8.5.5), of two-dimensional tissue in cm alone.
     spacing_mm, calibrated
         As of an `Image`: an angiogram has them, an ultrasound loop its regions.
+    patient_years
+        As of an `Image`.
     """
 
     frames: NDArray[Any]
@@ -281,6 +286,7 @@ class Cine:
     frame_of_reference_uid: str = ""
     spacing_mm: tuple[float, float] | None = None
     calibrated: bool = False
+    patient_years: int | None = None
 
 
 Subject: TypeAlias = Volume | VolumeSet | Phases | Images | Cine
@@ -317,3 +323,12 @@ def all_sources(subject: Subject) -> tuple[SliceSource, ...]:
 def images_in(subject: Subject) -> int:
     """How many source images a finding may lie on: slices, images, or frames."""
     return len(subject.sources)
+
+
+def ages_in(subject: Subject) -> tuple[int | None, ...]:
+    """How old the patient was, in completed years, of each image, or of the volume or the cine; None where a header does not tell."""
+    if isinstance(subject, Images):
+        return tuple(dict.fromkeys(image.patient_years for image in subject.images))
+    if isinstance(subject, Cine):
+        return (subject.patient_years,)
+    return (subject.patient_years if isinstance(subject, Volume) else subject.reference.patient_years,)

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from inference.applications.accept import (
     nearest_plane,
+    of_another_age,
     of_another_clock,
     of_another_modality,
     too_few_slices,
@@ -32,7 +33,8 @@ from inference.imaging.judge.words import SAID, no_patient_by
 from inference.imaging.phase_series import LOOKED_AT
 from node.domain.instance import Header, first_number, numbers_of, texts_of
 from node.domain.job import Demand, WhenExcluded, strictest
-from node.domain.route import Decision, Route, Tried
+from node.domain.route import Decision, Derived, Route, Tried
+from node.routing.conditions import told
 from node.routing.decisions import SeriesView, holds_images
 from node.routing.layout import Layout, without_localizers
 from node.routing.over_time import Slices
@@ -61,6 +63,7 @@ TELLING = frozenset(
             "RescaleType",
             "MonoenergeticEnergyEquivalent",
         ),
+        *("PatientAge", "PatientBirthDate", "StudyDate"),
         *("IssuerOfPatientID", "ContrastBolusAgent", "ContrastBolusAgentSequence", "RescaleIntercept", "BitsStored", "PixelRepresentation"),
         *SAID,
         *LOOKED_AT,
@@ -296,6 +299,7 @@ def asks_text(application: Application) -> str:
     asked += [f"at most {accepts.max_thickness_mm:g} mm thick"] if accepts.max_thickness_mm is not None else []
     asked += [f"{accepts.min_extent_mm:g} mm in every direction"] if accepts.min_extent_mm is not None else []
     asked += [f"at most {' × '.join(f'{side:g}' for side in accepts.max_extents_mm)} mm"] if accepts.max_extents_mm is not None else []
+    asked += [f"of {accepts.years[0]} to {accepts.years[1]} years"] if accepts.years is not None else []
     asked += [str(expects.part.value)] if expects.part is not None else []
     asked += ["without contrast medium"] if expects.native else []
     asked += [f"{expects.contrast.value} weighted"] if expects.contrast is not None else []
@@ -324,7 +328,7 @@ def _excluding(application: Application, view: SeriesView, layout: Layout | None
     """What the application declares that excludes the series; `layout` is None where not all of its images are there."""
     accepts, expects = application.accepts, application.expects
     excluded = [*_of_another_modality(accepts, view), *_of_other_slices(accepts, view, layout)]
-    excluded += [*_of_another_contrast(application, view), *_another_view(expects, view)]
+    excluded += [*_of_another_contrast(application, view), *_another_view(expects, view), *_of_another_age(accepts, view)]
     return list(dict.fromkeys(excluded))
 
 
@@ -334,6 +338,13 @@ def _of_another_modality(accepts: Accepts, view: SeriesView) -> list[str]:
     if not accepts.modality or not set(found).isdisjoint(accepts.modality) or not (found or view.members):
         return []
     return of_another_modality(accepts, " and ".join(found))
+
+
+def _of_another_age(accepts: Accepts, view: SeriesView) -> list[str]:
+    """How old the patient was, by the header that the images have in common."""
+    if accepts.years is None:
+        return []
+    return of_another_age(accepts, [age.completed("y") for age in told(Derived.AGE, view.header).ages])
 
 
 def _of_other_slices(accepts: Accepts, view: SeriesView, layout: Layout | None) -> list[str]:

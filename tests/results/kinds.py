@@ -296,7 +296,7 @@ class Bright:
         (seen,) = tensors.values()
         if seen.ndim == 5:
             return {"OUTPUT__0": seen[:, :, BESIDE:-BESIDE]}
-        cells = seen[:, 0].reshape(-1, 2, 14, 2, 14).mean(axis=(2, 4))
+        cells = seen[:, 0].reshape(-1, 2, 112, 2, 112).mean(axis=(2, 4))
         odds = cells.sum(axis=(1, 2), dtype=np.float64)
         probability = 1 / (1 + np.exp(-odds))
         ends = np.repeat([[0.25, 0.75]], len(seen), axis=0)

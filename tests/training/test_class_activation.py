@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from inference.applications.chest_xray.preparing import SIDE
 from inference.engines.embedded.engine import EmbeddedEngine
 from inference.engines.execution import Execution, Runtime
 from inference.engines.repository import Repository
@@ -25,7 +26,7 @@ BAND = Band(low=0.2, high=0.8)
 
 
 def images(count: int = 3) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(0).random((count, 1, 28, 28), dtype=np.float32))
+    return torch.from_numpy(np.random.default_rng(0).random((count, 1, SIDE, SIDE), dtype=np.float32))
 
 
 def gradient_weighted(network: Attending, seen: torch.Tensor, slope: float) -> NDArray[np.float32]:
@@ -43,7 +44,7 @@ def test_the_recipes_networks_give_grad_cam_itself(name: str) -> None:
     """Both end in pooling and one layer, so that each cell's part is Grad-CAM's, cell by cell, and the answer is the trained network's."""
     torch.manual_seed(0)
     network = FULL.arms[name].network().eval()
-    assert cells_of(network, FULL.window) == (2, 2)
+    assert cells_of(network, FULL.window) == (7, 7)
     with torch.inference_mode():
         logits, parts = attended(network, images())
         np.testing.assert_allclose(logits, network(images()), atol=1e-6)

@@ -372,7 +372,7 @@ def test_a_step_is_computed_where_the_network_is() -> None:
     steps: list[tuple[torch.nn.Module, Any, tuple[int, ...], tuple[int, ...], type[np.generic]]] = [
         (hippocampus.network(), hippocampus.loss(), small, small, np.uint8),
         (segmentation.network(2), segmentation.loss(), small, small, np.uint8),
-        (chest_xray.resnet(), chest_xray.loss(), (2, 1, 28, 28), (2, 1), np.uint8),
+        (chest_xray.resnet(), chest_xray.loss(), (2, 1, 224, 224), (2, 1), np.uint8),
         (restore.Residual(4), restore.distance(), (2, 1, 5, 16, 16), (2, 1, 1, 16, 16), np.float32),
     ]
     for network, loss, of_images, of_targets, kind in steps:

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,22 @@ _GREY = frozenset({"1", "L", "I;16", "I;16L", "I;16B", "I", "F"})
 
 
 def read_picture(file: Path, modality: str) -> Images:
-    """A file as one image, upright as its EXIF says; grey where its three colours are alike.
+    """A file as one image.
+
+    Raises
+    ------
+    UnfitData
+        As of `picture_in`.
+    """
+    try:
+        with file.open("rb") as opened:
+            return picture_in(opened, str(file), modality)
+    except OSError as broken:
+        raise UnfitData(f"{file} cannot be read as a picture: {broken}") from broken
+
+
+def picture_in(held: IO[bytes], name: str, modality: str) -> Images:
+    """What an open file holds as one image, upright as its EXIF says; grey where its three colours are alike. `name` is for people.
 
     Raises
     ------
@@ -27,24 +43,24 @@ def read_picture(file: Path, modality: str) -> Images:
     from PIL import ImageOps
 
     try:
-        with Pillow.open(file) as opened:
+        with Pillow.open(held) as opened:
             if (count := getattr(opened, "n_frames", 1)) > 1:
-                raise UnfitData(f"{file} holds {count} pictures: write each as a file of its own")
+                raise UnfitData(f"{name} holds {count} pictures: write each as a file of its own")
             upright = ImageOps.exif_transpose(opened)
             if upright.mode not in _GREY:
                 upright = upright.convert("RGB")
             pixels = np.asarray(upright)
     except (OSError, ValueError, SyntaxError, EOFError, Pillow.DecompressionBombError) as broken:
-        raise UnfitData(f"{file} cannot be read as a picture: {broken}") from broken
+        raise UnfitData(f"{name} cannot be read as a picture: {broken}") from broken
     if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
         pixels = pixels[..., 0]
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8)
     if not np.isfinite(pixels).all():
-        raise UnfitData(f"{file} holds values that are no finite numbers")
+        raise UnfitData(f"{name} holds values that are no finite numbers")
     if pixels.min() == pixels.max():
-        raise UnfitData(f"{file} has one value everywhere")
-    return images_of(pixels, str(file), modality)
+        raise UnfitData(f"{name} has one value everywhere")
+    return images_of(pixels, name, modality)
 
 
 def images_of(pixels: NDArray[np.generic], name: str, modality: str = "DX") -> Images:

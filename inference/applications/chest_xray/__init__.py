@@ -1,4 +1,4 @@
-"""Pneumonia on frontal chest radiographs, present, absent or undetermined: a demonstration at 28 × 28 pixels, never for patients."""
+"""Pneumonia on frontal chest radiographs of children of one to five years, present, absent or undetermined: a demonstration."""
 
 from inference.applications.chest_xray.application import APPLICATION
 

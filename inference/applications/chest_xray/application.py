@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from inference import codes
 from inference.applications.chest_xray.explaining import AT_ONCE, CELLS, gradient_weighted, laid_back, occlusion
-from inference.applications.chest_xray.preparing import SIDE, prepare, square
+from inference.applications.chest_xray.preparing import SIDE, prepare
 from inference.applications.occluding import OCCLUSION
 from inference.applications.port import (
     Accepts,
@@ -33,8 +33,8 @@ GRAD_CAM = "Grad-CAM"
 
 GRADE = say("Demonstration grade, research only, not for diagnosis: the network saw {side} × {side} pixels of each image.", side=str(SIDE))
 TRAINED = say(
-    "It was trained on PneumoniaMNIST (8-bit JPEG pictures of children's frontal chests from one hospital) and never validated on DICOM "
-    "radiographs."
+    "It was trained on frontal chest radiographs of children of one to five years (8-bit JPEG pictures from one hospital) and never "
+    "validated on DICOM radiographs."
 )
 NOT_WHERE = say("It says whether, not where: no part of an image is pointed at.")
 
@@ -126,19 +126,19 @@ def explain(images: Images, infer: Infer) -> tuple[Explanation, ...]:
 
 
 def _explained(image: Image, index: int, infer: Infer) -> Iterator[Explanation]:
-    prepared, place = prepare(image), square(image)
+    prepared = prepare(image)
     answer = infer(MODEL, {"INPUT__0": prepared[None, None]})
     if CELLS in answer:
         yield Explanation(
             label=GRAD_CAM,
-            values=laid_back(gradient_weighted(answer[CELLS][0]), image.pixels.shape, place),
+            values=laid_back(gradient_weighted(answer[CELLS][0]), image.pixels.shape),
             image=index,
             finding=codes.PNEUMONIA,
             quantity=codes.GRADIENT_WEIGHTED_CLASS_ACTIVATION,
         )
     yield Explanation(
         label=OCCLUSION,
-        values=laid_back(occlusion(prepared, MODEL, infer, AT_ONCE if CELLS in answer else 1), image.pixels.shape, place),
+        values=laid_back(occlusion(prepared, MODEL, infer, AT_ONCE if CELLS in answer else 1), image.pixels.shape),
         image=index,
         finding=codes.PNEUMONIA,
         quantity=codes.SALIENCY,
@@ -168,11 +168,11 @@ def _remarks(images: Images, answers: dict[int, Answer]) -> Iterator[Translatabl
 
 APPLICATION = Application(
     name="chest-xray",
-    version="1.0.0",
-    title="Pneumonia on chest radiographs (demonstration)",
+    version="2.0.0",
+    title="Pneumonia on children's chest radiographs (demonstration)",
     noun="Pneumonia",
     series=5,
-    accepts=Accepts(modality=("CR", "DX"), takes=Takes.IMAGES),
+    accepts=Accepts(modality=("CR", "DX"), takes=Takes.IMAGES, years=(1, 5)),
     models=(MODEL,),
     outputs=(
         EvaluationOutput(finding=codes.PNEUMONIA),

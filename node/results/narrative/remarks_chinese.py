@@ -181,8 +181,8 @@ REMARKS: Mapping[str, str] = {
     "Demonstration grade, research only, not for diagnosis: the network saw {side} × {side} pixels of each image.": (
         "演示级别，仅供研究，不得用于诊断：每幅图像以{side} × {side}像素输入网络。"
     ),
-    "It was trained on PneumoniaMNIST (8-bit JPEG pictures of children's frontal chests from one hospital) and never validated on DICOM "
-    "radiographs.": ("模型以PneumoniaMNIST数据集（单中心儿童胸部正位片，8位JPEG图像）训练，未经DICOM格式X线片验证。"),
+    "It was trained on frontal chest radiographs of children of one to five years (8-bit JPEG pictures from one hospital) and never "
+    "validated on DICOM radiographs.": ("模型以1至5岁儿童胸部正位X线片（单中心，8位JPEG图像）训练，未经DICOM格式X线片验证。"),
     "It says whether, not where: no part of an image is pointed at.": "仅判断有无，不提示部位，不在图像上作任何标注。",
     "Image {number} ({view}): the probability is calibrated; pneumonia is called absent below {low} %, present from {high} %, undetermined "
     "between.": "第{number}幅图像（{view}）：概率经过校准；低于{low} %判为未见肺炎，{high} %及以上判为可见肺炎，介于两者之间为不能确定。",

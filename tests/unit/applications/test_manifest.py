@@ -104,6 +104,7 @@ def test_an_explanation_explains_an_answer_about_an_image(changed: dict[str, obj
         (Accepts(modality=("MR",), whole_study=True), "accepts.whole_study is for images, and it takes volume"),
         (Accepts(modality=("DX",), takes=Takes.IMAGES, max_thickness_mm=2), "accepts.max_thickness_mm is for slices, and it takes images"),
         (Accepts(modality=("MR",), max_thickness_mm=0), "accepts.max_thickness_mm is 0, not above 0"),
+        (Accepts(modality=("DX",), takes=Takes.IMAGES, years=(5, 1)), "accepts.years is 5 to 1: whole years from 0 on"),
     ],
 )
 def test_outputs_that_the_subject_rules_out_are_refused(accepts: Accepts, said: str) -> None:

@@ -45,7 +45,8 @@ def test_what_the_judge_leaves_out_is_not_explained_either() -> None:
     """Of a chest and its negative only the chest is answered; a map of what moved the other answer would be about nothing."""
     chest = learned().mean.reshape(SIDE, SIDE)
     pictures = [np.repeat(np.repeat(each, 8, axis=0), 8, axis=1) for each in (chest, -chest)]
-    images = Images(images=tuple(map(image_of, pictures)), modality="DX", study_instance_uid="1", series_instance_uid="1.4")
+    children = tuple(replace(image_of(each), patient_years=4) for each in pictures)
+    images = Images(images=children, modality="DX", study_instance_uid="1", series_instance_uid="1.4")
     moved = np.zeros(pictures[0].shape, dtype=np.float32)
     application = replace(
         load("chest-xray", ()),
