@@ -16,7 +16,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[embedded,demo,onnxruntime,torch,register,triton,postgresql,s3,training,search,prognosis,console,otel,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[embedded,demo,onnxruntime,torch,register,triton,postgresql,s3,training,search,prognosis,federated,console,otel,dev]' -c constraints.txt
 	# pip would compile one file after another; some files are for newer Pythons and cannot be
 	$(BIN)/python -m compileall -qq -j 0 -x '$(SELDOM_IMPORTED)' $(VENV)/lib || true
 	touch $@

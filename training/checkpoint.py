@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import torch
-
 from training.errors import BrokenRun, FullDisk
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -38,6 +36,9 @@ def writing(path: Path) -> Iterator[None]:
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Replace a checkpoint; whoever is killed meanwhile finds the one before."""
+    # here, for whoever keeps no weights of torch: the server of a federated training
+    import torch
+
     replace(path, lambda file: torch.save(state, file))
 
 
@@ -51,6 +52,8 @@ def load(path: Path) -> dict[str, Any] | None:
     """
     if not path.is_file():
         return None
+    import torch
+
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as broken:

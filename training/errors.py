@@ -132,3 +132,23 @@ class NotOffered(TrainingError):
 
     code = "HLM-8024"
     remedy = "Serve the network that it was made from; or keep more channels (`hilum compress --keep`), or fine-tune for more `--epochs`."
+
+
+class OtherPlan(TrainingError):
+    """The sites of a federated training do not learn the same: other classes or structures, another modality, other first weights."""
+
+    code = "HLM-8026"
+    remedy = (
+        "Have every site name the same classes or structures in the same order (`--target`, `--labels`), and the same version of hilum; "
+        "spacing, window and grey values may differ, and a value between is taken."
+    )
+
+
+class SiteFailed(TrainingError):
+    """A site of a federated training refused its data, ended, or sent weights that are no finite numbers."""
+
+    code = "HLM-8027"
+    remedy = (
+        "The message names the site and what it said; mend it there, and call the same command again: it goes on after the last round that "
+        "all sites were through with."
+    )

@@ -44,7 +44,7 @@ class Learning(Protocol):
 
 
 def fit(recipe: Recipe, sides: Split, out: Path, schedule: Schedule, ranks: Ranks, progress: Progress) -> Outcome:
-    """Train, or go on with the training that `out` holds.
+    """Train, or go on with the training that `out` holds; as a site of a federated training, for one round.
 
     Raises
     ------
@@ -54,7 +54,8 @@ def fit(recipe: Recipe, sides: Split, out: Path, schedule: Schedule, ranks: Rank
         The run is whole up to the last epoch, and can be gone on with.
     """
     run = _Run(recipe, sides, out, schedule, ranks)
-    while run.epoch < schedule.epochs and run.epoch - run.best_epoch <= schedule.patience:
+    epochs = ranks.turn.ends if ranks.turn else schedule.epochs
+    while run.epoch < epochs and run.epoch - run.best_epoch <= schedule.patience:
         run.one_epoch(progress)
     return Outcome(epochs=run.epoch, best_epoch=run.best_epoch, best=run.best)
 
@@ -147,9 +148,17 @@ class _Run:
         if self._in_space:
             # 3-D convolutions on a processor are several times faster so
             self._network = self._network.to(memory_format=torch.channels_last_3d)
-        self._optimizer = torch.optim.AdamW(self._network.parameters(), lr=schedule.learning_rate, weight_decay=WEIGHT_DECAY)
+        self._optimizer: Any = torch.optim.AdamW(self._network.parameters(), lr=schedule.learning_rate, weight_decay=WEIGHT_DECAY)
+        self._private = ranks.turn.private if ranks.turn else None
+        if self._private:
+            self._optimizer = self._private.optimizer(self._network, self._optimizer, schedule.batch)
         self._average = Average(self._network, recipe.averaged) if recipe.averaged else None
         self._resume()
+        if ranks.turn:
+            # whatever this site has learned since, ended in a round: what all had at its beginning counts
+            self.epoch = ranks.turn.begins
+            if ranks.turn.weights is not None:
+                self._network.load_state_dict(ranks.turn.weights)
 
     def one_epoch(self, progress: Progress) -> None:
         epoch, schedule = self.epoch, self._schedule
@@ -256,6 +265,8 @@ class _Run:
 
     def _batches(self, epoch: int) -> list[list[int]]:
         """This process's cases in this epoch; as many batches in every process, or gradients would wait for ever."""
+        if self._private:
+            return self._private.batches(len(self._sides.train), self._recipe.draws, self._schedule.batch)
         order = np.random.default_rng((self._schedule.seed, epoch)).permutation(len(self._sides.train) * self._recipe.draws).tolist()
         size = self._ranks.size
         order += order[: -len(order) % size]

@@ -57,6 +57,8 @@ Triple = tuple[float, float, float]
 
 EARLY, LATE = "early", "late"
 """Where several roles come together in a network for a table."""
+GROUPS = "groups"
+"""How a network for a table normalises where its steps are to be private: over groups of channels of one image, not over a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,8 @@ class Asked:
     fusion
         Of several roles in a network for a table, where they come together: "early", as channels of one encoder, as where nothing is said;
         or "late", behind one each.
+    norm
+        Of a network for a table: "groups"; None for what it is made with, which looks over the batch.
     """
 
     name: str | None = None
@@ -96,6 +100,7 @@ class Asked:
     roles: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     fusion: str | None = None
+    norm: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,13 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
 from types import FrameType
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import distributed
@@ -21,16 +21,43 @@ _LONGEST = timedelta(days=1)
 """The others wait while the first process plans or validates alone."""
 
 
+class PrivateSteps(Protocol):
+    """Steps that tell little of any one case: which cases each sees, and what of their gradients the optimizer takes."""
+
+    def batches(self, cases: int, draws: int, batch: int) -> list[list[int]]:
+        """The draws of every step of an epoch, number modulo `cases` being the case."""
+
+    def optimizer(self, network: Any, optimizer: Any, batch: int) -> Any:
+        """The optimizer that takes bounded gradients with noise; the network gives a gradient of every case from here on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One site's part in a round of a federated training: epochs `begins` to `ends`, from what all sites had learned before.
+
+    Attributes
+    ----------
+    weights
+        Their average; None: the first round begins with those that the seed draws, which are every site's.
+    """
+
+    begins: int
+    ends: int
+    weights: Mapping[str, Any] | None
+    private: PrivateSteps | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranks:
     """Which of how many processes this is, and how it computes; the first one validates, writes and speaks.
 
-    What is shared raises LostProcess where another process has ended.
+    What is shared raises LostProcess where another process has ended. A site of a federated training is one process, and has a `turn`.
     """
 
     rank: int = 0
     size: int = 1
     compute: Compute = field(default_factory=Compute)
+    turn: Turn | None = None
 
     @property
     def first(self) -> bool:

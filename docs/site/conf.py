@@ -63,6 +63,7 @@ _PARTS = {
         "docs/howto/train-a-regression",
         "docs/howto/train-on-several-series",
         "docs/howto/few-labels",
+        "docs/howto/several-hospitals",
         "docs/howto/prognosis",
         "docs/howto/train-a-detector",
         "docs/howto/chest-xray",

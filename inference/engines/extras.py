@@ -19,6 +19,8 @@ EXTRAS: Final = {
     "grpc": "triton",
     "optuna": "search",
     "xgboost": "prognosis",
+    "nvflare": "federated",
+    "opacus": "federated",
 }
 """By the name that is imported, the extra in pyproject.toml that brings it."""
 

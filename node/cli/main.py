@@ -150,6 +150,12 @@ def build() -> App:
             _MAKE,
         ),
         (
+            "federate",
+            "training.federated.cli:federate",
+            "Train a recipe's network over several sites, whose images stay where they are: each learns, and the weights are averaged.",
+            _MAKE,
+        ),
+        (
             "evaluate",
             "node.cli.evaluate:evaluate",
             "Score an application on labelled studies, or a trained model on the cases that were held out, as they are served.",

@@ -18,7 +18,7 @@ from inference.imaging.subject import Images, VolumeSet
 from training.augment import lacking, radiograph
 from training.data.cases import LabelledSubject
 from training.networks.late_fusion import LateFusion
-from training.planning import LATE, strength
+from training.planning import GROUPS, LATE, strength
 from training.recipe import Example, Schedule
 from training.synopsis import FullRun, Synopsis, objects
 from training.tabled.beginning import SPACE, TabledKind, terms_of
@@ -76,7 +76,7 @@ def recipe_of(plan: TabledPlan) -> Answerer:
         channels=manifest.channels,
         sides=KIND.sides(plan),
         example=partial(example, manifest),
-        network=partial(network, len(plan.window), manifest.channels, images_of(plan), late(plan)),
+        network=partial(network, len(plan.window), manifest.channels, images_of(plan), late(plan), plan.asked.norm),
         loss=partial(loss, plan.weights, plan.exclusive),
         augment=lacking(may_be_missing(plan), partial(radiograph, strength=strength(plan.asked))),
         space=SPACE,
@@ -125,19 +125,23 @@ def seen(manifest: BundleManifest, case: LabelledSubject) -> NDArray[np.float32]
     return values if isinstance(case.subject, VolumeSet) else values[None]
 
 
-def network(axes: int, channels: int, images: int = 1, late: bool = False) -> Any:
+def network(axes: int, channels: int, images: int = 1, late: bool = False, norm: str | None = None) -> Any:
     """A residual network of four stages; a batch may be of any size. Several images are its channels, or each has such a network."""
+    from training.networks.residual import over_groups
+
     if late:
-        return LateFusion([_residual(axes, 1, None) for _ in range(images)], PLANES[-1], channels)
-    return _residual(axes, images, channels)
+        made: Any = LateFusion([_residual(axes, 1, None, norm) for _ in range(images)], PLANES[-1], channels)
+    else:
+        made = _residual(axes, images, channels, norm)
+    return over_groups(made) if norm == GROUPS else made
 
 
-def _residual(axes: int, images: int, channels: int | None) -> Any:
+def _residual(axes: int, images: int, channels: int | None, norm: str | None) -> Any:
     """Its last features, pooled, where nobody says how many channels it has."""
-    from training.networks.residual import ResidualNetwork
+    from training.networks.residual import ResidualNetwork, SeparateBlock
 
     return ResidualNetwork(
-        block="basic",
+        block=SeparateBlock if norm == GROUPS else "basic",
         layers=[1, 1, 1, 1],
         block_inplanes=list(PLANES),
         spatial_dims=axes,

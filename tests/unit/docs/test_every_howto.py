@@ -45,6 +45,7 @@ READ_BY = {
     "run-a-container.md": "tests/peers/test_container.py::test_the_page_leads_from_a_module_of_mercure_to_results_in_the_pacs",
     "run-on-triton.md": "tests/triton/test_howto.py::test_the_page_is_followed",
     "secure-the-node.md": "tests/peers/test_howtos.py::test_a_node_is_secured_and_runs_an_application_of_its_owners",
+    "several-hospitals.md": "tests/training/test_federated.py::test_two_sites_learn_what_nvflare_averages_by_their_cases",
     "short-series.md": "tests/node/test_short.py::test_what_the_node_refused_is_run_on_the_operators_word_and_once_more_when_it_is_whole",
     "storage-commitment.md": _EXECUTED,
     "traces.md": "tests/node/test_traces.py::test_every_step_of_a_study_is_a_span_of_one_trace_and_none_says_whose_it_is",
