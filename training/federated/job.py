@@ -15,7 +15,7 @@ from typing import Any
 
 from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
 
-from training.errors import OtherRun, SiteFailed
+from training.errors import OtherPlan, OtherRun, SiteFailed
 from training.federated.asked import SITES, Federated, Site
 from training.federated.server import GLOBAL, HISTORY, Federation
 
@@ -65,8 +65,8 @@ def simulate(run: Path, federated: Federated, sites: Mapping[str, Site]) -> dict
 
     Raises
     ------
-    SiteFailed
-        A site refused, or ended.
+    OtherPlan, SiteFailed
+        Sites do not learn the same; one refused, or ended.
     OtherRun
         `run` holds a federation of something else.
     """
@@ -96,7 +96,8 @@ def simulate(run: Path, federated: Federated, sites: Mapping[str, Site]) -> dict
     if found is None or "failed" in found or not found.get("done"):
         failed = (found or {}).get("failed") or {}
         said = failed.get("message") or f"the simulation ended with {ended.returncode} before it was through"
-        raise SiteFailed(f"{said}; what nvflare said lies in {run / LOGS / _LOG}")
+        kind = OtherPlan if failed.get("code") == OtherPlan.code else SiteFailed
+        raise kind(f"{said}; what nvflare said lies in {run / LOGS / _LOG}")
     return found
 
 
