@@ -19,9 +19,9 @@ from training.checkpoint import load
 from training.errors import OtherPlan, UnfitSetting
 from training.federated.agreement import SitePlan, agreed
 from training.federated.asked import SITES, Federated, Privacy, Site, of_text, site
-from training.federated.job import CLASSES, HISTORY, write_job
+from training.federated.job import CLASSES, write_job
 from training.federated.private import private_training, refuse_layers
-from training.federated.server import wrong_with
+from training.federated.server import HISTORY, wrong_with
 from training.federated.site import answer
 from training.federated.words import HELD, SAID, Step
 from training.fit import BEST, LAST, fit
@@ -163,7 +163,8 @@ def test_private_steps_bound_each_case_and_spend_what_was_asked() -> None:
     quiet = replace(private, noise=0.0, privacy=Privacy(epsilon=4.0, norm=bound))
     optimizer = quiet.optimizer(made.train(), torch.optim.SGD(made.parameters(), lr=1.0), 4)
     before = [each.detach().clone() for each in made.parameters()]
-    torch.nn.functional.cross_entropy(made(torch.randn(4, 1, 32, 32)), torch.tensor([0, 1, 0, 1])).backward()
+    loss: Any = torch.nn.functional.cross_entropy(made(torch.randn(4, 1, 32, 32)), torch.tensor([0, 1, 0, 1]))
+    loss.backward()
     optimizer.step()
     moved = math.sqrt(sum(float(((each.detach() - old) ** 2).sum()) for each, old in zip(made.parameters(), before, strict=True)))
     # four gradients of length 1e-3 each, in whatever directions, over four
