@@ -1,10 +1,11 @@
 """Pictures of how-to guides, made by models that somebody trained: what moved chest-xray's answer, a head that mr-denoise was given, and
 a chest in which lung-nodule finds nodules; and what a reader sees of each application.
 
-`python -m docs.network_pictures MODELS --radiographs chest_xray` writes explanation.png, denoised.png and lung-nodule.png into
-docs/images. MODELS is a model repository with what `hilum export` wrote of chest-xray, restore and lung-nodule; one that lacks a model
-gives the other pictures alone. `--readers [APPLICATION …]` makes those of docs/reference/what-readers-see.md instead, as
-`docs.reader_pictures` says; `--notes` those there of what stands where there is no result, which needs no model.
+`python -m docs.network_pictures MODELS --radiographs chest_xray --thick SERIES` writes explanation.png, denoised.png,
+super-resolved.png and lung-nodule.png into docs/images. MODELS is a model repository with what `hilum export` wrote of chest-xray, restore,
+super-resolution and lung-nodule; one that lacks a model gives the other pictures alone. `--readers [APPLICATION …]` makes those of
+docs/reference/what-readers-see.md instead, as `docs.reader_pictures` says; `--notes` those there of what stands where there is no result,
+which needs no model.
 """
 
 import argparse
@@ -46,6 +47,7 @@ from node.results.page.lettering import write
 from node.results.port import Encoding
 from node.results.sources import read_sources
 from node.results.summary.make import begin
+from training.back_projection import interpolated
 from training.data.heads import rician
 from training.data.made_thorax import SPACING_MM, made_thorax
 from training.data.planted_nodules import Planted, planted
@@ -99,6 +101,19 @@ def denoised(models: Path, out: Path) -> None:
     white = float(np.percentile(first, 99.7))
     shades = (first / white, second / white, 0.5 + TIMES * (first - second) / (2 * white))
     words = (f"with noise ({100 * LEVEL:g} %)", "mr-denoise", f"difference, {TIMES} times")
+    _beside([np.clip(255 * each, 0, 255).astype(np.uint8) for each in shades], words).save(out, optimize=True)
+
+
+def thinned(models: Path, thick: Path, out: Path) -> None:
+    """A plane across the thick slices of a series: as a viewer reformats it, of what mr-super-resolution makes, and what that changes."""
+    application, volume = as_served(load("mr-super-resolution"), models), assemble(sorted(thick.glob("*")))
+    with closing(EmbeddedEngine(models)) as engine:
+        made = application.analyse(volume, EngineInfer(engine)).derived[0].voxels.astype(np.float32)
+    # columns of the plane are slices
+    first, second = (each[:, each.shape[1] // 2].T for each in (interpolated(volume), made))
+    white = float(np.percentile(first, 99.7))
+    shades = (first / white, second / white, 0.5 + TIMES * (second - first) / (2 * white))
+    words = ("reformatted, linear", "mr-super-resolution", f"difference, {TIMES} times")
     _beside([np.clip(255 * each, 0, 255).astype(np.uint8) for each in shades], words).save(out, optimize=True)
 
 
@@ -185,6 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", type=Path)
     parser.add_argument("--radiographs", type=Path)
+    parser.add_argument("--thick", type=Path, help="a folder with one T1 series of a head in thick slices")
     parser.add_argument("--readers", nargs="*", help="applications; all of them where none is named")
     parser.add_argument("--notes", action="store_true", help="what is said where there is no result, or no longer one")
     parser.add_argument("--before", type=Path, help="an earlier checkout, which is asked instead of this one")
@@ -205,6 +221,8 @@ def main() -> None:
         explained(given.models, given.radiographs, IMAGES / "explanation.png")
     if (given.models / "mr_head_denoising").is_dir():
         denoised(given.models, IMAGES / "denoised.png")
+    if given.thick is not None and (given.models / "mr_head_super_resolution").is_dir():
+        thinned(given.models, given.thick, IMAGES / "super-resolved.png")
     if (given.models / "lung_nodule_planted").is_dir():
         nodules(given.models, IMAGES / "lung-nodule.png")
 

@@ -123,6 +123,7 @@ def export(recipe: Recipe, run: Path, repository: Path) -> ModelRef:
     model = ModelRef(name=recipe.model.name, version=max(there, default=0) + 1)
     config = without_digests((run / PACKED / here.name / CONFIG).read_text(encoding="utf-8"))
     try:
+        entry = replace(entry, call=recipe.call(evaluation))
         told = card(recipe, model, entry, evaluation, smaller)
     except (LookupError, TypeError, ValueError, AttributeError) as other:
         raise BrokenRun(f"{run / EVALUATION} lacks what the card tells today ({other!r}): evaluate it again") from other

@@ -11,8 +11,9 @@ from inference.applications.mr_denoise.preparing import prepare
 from inference.imaging.volume import Volume
 from training.data.cases import Case
 from training.data.heads import Degraded
-from training.evaluation.restoration import likeness
+from training.evaluation.restoration import psnr
 
+NAME = "non-local means"
 PATCHES, STRENGTHS = (3, 5), (0.3, 0.45, 0.6, 0.8, 1.0)
 DISTANCE = 3
 """Voxels to either side in which like patches are looked for."""
@@ -50,16 +51,31 @@ def nonlocal_means(volume: Volume, setting: FilterSetting) -> NDArray[np.float32
     return _unbiased(smooth, setting.corrected) * np.float32(prepared.sigma)
 
 
-def tuned(cases: Sequence[Case]) -> tuple[FilterSetting, float]:
-    """The setting of the greatest mean PSNR over the cases, and that."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunedFilter:
+    """The setting for all levels, and the mean PSNR that it reached."""
+
+    setting: FilterSetting
+    reached: float
+
+    def restore(self, volume: Volume) -> NDArray[np.float32]:
+        """The volume without noise."""
+        return nonlocal_means(volume, self.setting)
+
+    def __str__(self) -> str:
+        return str(self.setting)
+
+
+def tuned(cases: Sequence[Case]) -> TunedFilter:
+    """The setting of the greatest mean PSNR over the cases."""
     found: dict[FilterSetting, list[float]] = {}
     for case in cases:
         degraded = case.load()
         assert isinstance(degraded, Degraded), "a restorer's validation cases are"
         for setting, restored in _all(degraded.volume):
-            found.setdefault(setting, []).append(float(likeness(restored, degraded)["PSNR"].mean()))
+            found.setdefault(setting, []).append(float(psnr(restored, degraded).mean()))
     best = max(found, key=lambda setting: float(np.mean(found[setting])))
-    return best, float(np.mean(found[best]))
+    return TunedFilter(setting=best, reached=float(np.mean(found[best])))
 
 
 def _all(volume: Volume) -> Iterator[tuple[FilterSetting, NDArray[np.float32]]]:

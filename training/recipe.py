@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.applications.port import Application, ModelRef
+from inference.engines.port import Call
 from training.data.cases import Case, Labelled, Sides, Split
 from training.errors import UnfitSetting
 from training.evaluation.figures import Kind
@@ -241,6 +242,10 @@ class Recipe(ABC):
     def pooled(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
         """Figures of all cases together that no single case has, from the rows of an evaluation, or of all folds: `mean` and `interval`."""
         return {}
+
+    def call(self, evaluation: Mapping[str, Any]) -> Call | None:
+        """How the entry of the model that was evaluated says that it is to be called; None: the application knows by itself."""
+        return None
 
     def table(self, evaluation: Mapping[str, Any]) -> str:
         """What the model card says behind the figures, as Markdown; "" where figures say all."""

@@ -154,12 +154,15 @@ def with_places_taken(calls: Mapping[ModelRef, Call | None]) -> tuple[ModelRef, 
 
 
 def call_to_json(call: Call) -> dict[str, Any]:
-    """The `call` of an entry: {"kind": "tiles", "window": …, "overlap": …, "batch": …} or {"kind": "whole"}, and "model" and "version"."""
+    """The `call` of an entry: {"kind": "tiles", "window": …, "overlap": …, "batch": …} or {"kind": "whole"}, and "model" and "version", and
+    "within": [[least, most], …]."""
     fields: dict[str, Any] = {"kind": "whole"}
     if isinstance(call, Tiles):
         fields = {"kind": "tiles", "window": list(call.window), "overlap": call.overlap, "batch": call.batch}
     if call.model is not None:
         fields |= {"model": call.model.name, "version": call.model.version}
+    if call.within is not None:
+        fields["within"] = [list(bounds) for bounds in call.within]
     return fields
 
 
@@ -168,12 +171,15 @@ def call_from_json(fields: dict[str, Any]) -> Call:
     given = dict(fields)
     kind, name, version = given.pop("kind"), given.pop("model", None), int(given.pop("version", 1))
     model = None if name is None else ModelRef(name=str(name), version=version)
+    ranges = given.pop("within", None)
+    within = None if ranges is None else tuple((float(least), float(most)) for least, most in ranges)
     if kind == "whole":
-        return WholeImage(model=model, **given)
+        return WholeImage(model=model, within=within, **given)
     if kind != "tiles":
         raise ValueError(f'kind is "{kind}"; there are tiles and whole')
     window = tuple(int(side) for side in given.pop("window"))
-    tiles = Tiles(window=window, overlap=float(given.pop("overlap", 0.5)), batch=int(given.pop("batch", 1)), model=model, **given)
+    overlap, batch = float(given.pop("overlap", 0.5)), int(given.pop("batch", 1))
+    tiles = Tiles(window=window, overlap=overlap, batch=batch, model=model, within=within, **given)
     if not window or min(*window, tiles.batch, 1) < 1 or not 0 <= tiles.overlap < 1:
         raise ValueError(f"{fields} are no tiles: sides and batch are at least 1, overlap is from 0 to below 1")
     return tiles

@@ -69,25 +69,32 @@ class Golden:
     tolerance: float = 1e-3
 
 
+Ranges: TypeAlias = tuple[tuple[float, float], ...]
+"""From where to where, each."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiles:
     """Windows of an image, one after the other: their size, the share that neighbours have in common, how many go in one call.
 
     `model` takes the model's place, with tensors of the same names: an ensemble that prepares on the server what applications
-    prepare otherwise. None: the model itself.
+    prepare otherwise. None: the model itself. `within` are the ranges (least, most) of what the application counts its images by for which
+    the model may be called at all; None: any.
     """
 
     window: tuple[int, ...]
     overlap: float = 0.5
     batch: int = 1
     model: ModelRef | None = None
+    within: Ranges | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeImage:
-    """The whole image in one call; `model` as in `Tiles`."""
+    """The whole image in one call; `model` and `within` as in `Tiles`."""
 
     model: ModelRef | None = None
+    within: Ranges | None = None
 
 
 Call: TypeAlias = Tiles | WholeImage

@@ -14,7 +14,8 @@ from inference.codes import Code
 from node.dicom.uid import RELEASE, derive_uid
 from node.domain.profile import Kind, Language
 from node.results.kinds import record_of
-from node.results.narrative.terms_chinese import LABELS, NOUNS, in_chinese
+from node.results.narrative.nouns_chinese import NOUNS
+from node.results.narrative.terms_chinese import LABELS, in_chinese
 from node.results.normalise import CHARACTER_SET, text
 from node.results.part10 import INSTANCE_TO_COME, SERIES_TO_COME, named
 from node.results.pixels import Pixels

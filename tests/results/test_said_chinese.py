@@ -30,8 +30,9 @@ from node.domain.shortage import Lack, Shortage
 from node.flow.infer import as_incomplete
 from node.results.encode import encode
 from node.results.narrative.chinese import Chinese
+from node.results.narrative.nouns_chinese import NOUNS
 from node.results.narrative.reasons_chinese import REASONS, because
-from node.results.narrative.terms_chinese import LABELS, NOUNS, SENTENCES, in_chinese
+from node.results.narrative.terms_chinese import LABELS, SENTENCES, in_chinese
 from node.results.statement.wording import of_series, sentence
 from tests.results import made
 

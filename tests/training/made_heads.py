@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 from scipy import ndimage
 
+from inference.applications.mr_denoise.preparing import LEAST, MOST
 from training.adversarial import Adversarial
 from training.data.cases import as_laid_out
 from training.data.heads import sides
@@ -40,6 +41,7 @@ def tiny() -> Restorer:
     return replace(
         RECIPE,
         sides=as_laid_out(partial(sides, levels=(LEVEL,), slices=SLICES)),
+        levels={f"{100 * LEVEL:g} %": (LEAST, MOST)},
         network=partial(Residual, 12),
         arms={"CNN": distance, "GAN": partial(Adversarial, 0.02, SCALE, 4)},
         schedule=Schedule(epochs=2, batch=4, learning_rate=1e-3, patience=2),

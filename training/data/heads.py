@@ -30,7 +30,7 @@ class Degraded(Labelled):
     Attributes
     ----------
     clean
-        (Z, Y, X) in the units of `volume`.
+        (Z, Y, X) in the units of `volume`, on the grid that it is to be restored to; so are the labels.
     """
 
     clean: NDArray[np.float32]
@@ -49,10 +49,7 @@ def sides(folder: Path, levels: Sequence[float], slices: int) -> Split:
     UnfitData
         A folder is lacking or empty, or a head is in two of them.
     """
-    there = {side: _heads(folder / side) for side in ("train", "validation", "test")}
-    twice = sorted(name for name in {*there["validation"], *there["test"]} if sum(name in each for each in there.values()) > 1)
-    if twice:
-        raise UnfitData(f"{', '.join(twice)}: in more than one of train, validation and test of {folder}")
+    there = laid_out(folder)
     train = tuple(Case(patient=name, name=name, load=partial(averaged, path)) for name, path in there["train"].items())
 
     def noisy(side: str) -> Iterator[Case]:
@@ -61,6 +58,21 @@ def sides(folder: Path, levels: Sequence[float], slices: int) -> Split:
                 yield Case(patient=name, name=f"{name}, noise {100 * level:g} %", load=partial(degraded, path, level, slices))
 
     return Split(train=train, validation=tuple(noisy("validation")), test=tuple(noisy("test")))
+
+
+def laid_out(folder: Path) -> dict[str, dict[str, Path]]:
+    """The heads of each of three folders, by name.
+
+    Raises
+    ------
+    UnfitData
+        A folder is lacking or empty, or a head is in two of them.
+    """
+    there = {side: _heads(folder / side) for side in ("train", "validation", "test")}
+    twice = sorted(name for name in {*there["validation"], *there["test"]} if sum(name in each for each in there.values()) > 1)
+    if twice:
+        raise UnfitData(f"{', '.join(twice)}: in more than one of train, validation and test of {folder}")
+    return there
 
 
 def rician(clean: NDArray[np.float32], sigma: float, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -102,7 +114,7 @@ def degraded(path: Path, level: float, slices: int) -> Degraded:
     return Degraded(
         volume=replace(volume, voxels=np.rint(noisy).astype(np.int16), affine=affine, sources=volume.sources[kept]),
         labels=labelled.labels[kept],
-        attributes={"noise": f"{100 * level:g} %", "head": path.name.split(".")[0]},
+        attributes={"level": f"{100 * level:g} %", "image": path.name.split(".")[0]},
         clean=clean,
     )
 

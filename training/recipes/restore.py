@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,18 +10,22 @@ import torch
 from torch import nn
 
 from inference.applications.mr_denoise.application import APPLICATION, MODEL
-from inference.applications.mr_denoise.preparing import BESIDE, HALO, WINDOW
+from inference.applications.mr_denoise.preparing import BESIDE, HALO, LEAST, MOST, WINDOW
 from inference.findings import Findings
+from inference.imaging.volume import Volume
+from training import nonlocal_means
 from training.adversarial import Adversarial
 from training.data.cases import Labelled, as_laid_out
 from training.data.heads import rician, sides
 from training.evaluation.restoration import likeness
 from training.recipe import Augment, DataTerms, Example, Schedule
 from training.synopsis import FullRun
-from training.tasks.restoration import Restorer
+from training.tasks.restoration import Restorer, Rival
 
 LEVELS = (0.03, 0.05, 0.09)
 """Noise of what is validated and tested, as a share of the head's median."""
+BOUNDS = (LEAST, 0.04, 0.07, MOST)
+"""Between which estimates of the noise each of them stands for others."""
 TAUGHT = (0.02, 0.10)
 """Of what is learned from: anything between."""
 MISJUDGED = (0.9, 1.25)
@@ -100,6 +105,11 @@ def _turned(piece: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.ascontiguousarray(piece.swapaxes(1, 2) if rng.random() < 0.5 else piece)
 
 
+def as_it_came(volume: Volume) -> Any:
+    """The noisy voxels."""
+    return volume.voxels
+
+
 def distance() -> Callable[[Any, Any], Any]:
     """L1."""
     return nn.functional.l1_loss
@@ -122,6 +132,10 @@ RECIPE = Restorer(
     network=partial(Residual, 24),
     loss=distance,
     arms={"CNN": distance, "GAN": partial(Adversarial, 0.02, SCALE)},
+    degradation="noise",
+    levels={f"{100 * level:g} %": bounds for level, bounds in zip(LEVELS, pairwise(BOUNDS), strict=True)},
+    unrestored=("as it came", as_it_came),
+    rival=Rival(name=nonlocal_means.NAME, tuned=nonlocal_means.tuned),
     augment=noisy,
     score=score,
     watched="PSNR",

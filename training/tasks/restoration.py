@@ -1,13 +1,15 @@
-"""Restoration: recipes that give an image back better than it came; networks that differ in what they are told to reach.
+"""Restoration: recipes that give an image back better than it came, whatever made it worse; networks that differ in what they are told to
+reach.
 
-They are judged beside a tuned classical filter and the images as they came; the best by validation is served.
+They are judged beside a tuned classical method and the images as they came, level by level of what made them worse; the best by validation
+is served, and offered for the levels alone at which it was ahead beyond chance on the held-out images.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +17,10 @@ from numpy.typing import NDArray
 from inference.applications.port import Infer
 from inference.applications.serving import as_served
 from inference.engines.embedded.engine import EmbeddedEngine
+from inference.engines.port import Call, Tiles
 from inference.engines.repository import Repository
 from inference.findings import Findings
+from inference.imaging.volume import Volume
 from training.checkpoint import save_json
 from training.data.cases import Case, Split
 from training.data.heads import Degraded
@@ -27,13 +31,16 @@ from training.evaluation.restoration import likeness
 from training.export import packed, packed_ref
 from training.fit import fit, refuse_other_sides, trained
 from training.infer import EngineInfer, NetworkInfer, mean_score, naming
-from training.nonlocal_means import nonlocal_means, tuned
 from training.progress import Named, Progress, Step, silent
 from training.ranks import Ranks
 from training.recipe import AS_IT_IS, EvaluationOptions, Outcome, Recipe, Schedule
 from training.space import Space
 
-NOISY, CLASSICAL = "as it came", "non-local means"
+ALL = "all"
+OVERLAP = 0.25
+"""Of the windows that the served network is called with, where the application does not cut them itself."""
+PERSONS = 8
+"""With so many images at least, each of another person as far as is known, intervals are over them; with fewer over slices."""
 
 Slices = Mapping[str, NDArray[np.float64]]
 """PSNR and SSIM of every slice, (N,) each."""
@@ -49,6 +56,27 @@ class _Arm:
     run: str
 
 
+class TunedRival(Protocol):
+    """A classical method with its setting; as text, that."""
+
+    @property
+    def reached(self) -> float:
+        """Its mean PSNR over the cases that it was tuned on."""
+        ...
+
+    def restore(self, volume: Volume) -> NDArray[Any]:
+        """What the application would give, by this method."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """The classical method that a network has to be ahead of, and how it is tuned on validation cases."""
+
+    name: str
+    tuned: Callable[[Sequence[Case]], TunedRival]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restorer(Recipe):
     """A recipe whose held-out cases are `Degraded`, and whose training cases are clean: `augment` degrades them anew each time.
@@ -59,12 +87,22 @@ class Restorer(Recipe):
         Figures of one case, of the application's findings; `watched` is one of them.
     arms
         What each training of a run is told to reach, as a loss, by name; networks and steps are alike.
+    degradation
+        What makes the images worse, in a word.
+    levels
+        How strongly: the `level` of the held-out cases, and from where to where each stands for others, as the application counts it.
+    unrestored
+        What the images are without any method, on the grid of what is restored, and its name.
     """
 
     task = "restoration"
 
     score: Callable[[Findings, Any], Mapping[str, float]]
     arms: Mapping[str, Callable[[], Callable[[Any, Any], Any]]]
+    degradation: str
+    levels: Mapping[str, tuple[float, float]]
+    unrestored: tuple[str, Callable[[Volume], NDArray[Any]]]
+    rival: Rival
     space: Space | None = None
 
     def arm(self, name: str) -> "Restorer":
@@ -84,7 +122,7 @@ class Restorer(Recipe):
         return None
 
     def evaluate(self, sides: Split, run: Path, options: EvaluationOptions = AS_IT_IS, *, step: Step = silent) -> dict[str, Any]:
-        """Tune the classical filter, pack the arm that did best on the validation cases, score all on the test cases.
+        """Tune the classical method, pack the arm that did best on the validation cases, score all on the test cases.
 
         The packed arm is scored as it is served, by the application on the engine; the others by the application on their networks.
 
@@ -99,36 +137,70 @@ class Restorer(Recipe):
         options.refuse_other_models(self)
         arms = [_arm(self, sides, name, run) for name in self.arms]
         best = max(arms, key=lambda arm: arm.validation)
-        setting, reached = tuned(sides.validation)
-        repository = packed(self, best.network, run, _answers(best.network, self.window))
-        slices: dict[str, list[Slices]] = {name: [] for name in (NOISY, CLASSICAL, *self.arms)}
+        tuned = self.rival.tuned(sides.validation)
+        repository = packed(self, best.network, run, _answers(best.network, (self.images, *self.window)))
+        unrestored, as_it_came = self.unrestored
+        slices: dict[str, list[Slices]] = {name: [] for name in (unrestored, self.rival.name, *self.arms)}
+        attributes: list[Mapping[str, str]] = []
         with closing(EmbeddedEngine(repository)) as engine:
             for case in sides.test:
                 degraded = _loaded(case)
-                slices[NOISY].append(likeness(degraded.volume.voxels, degraded))
-                slices[CLASSICAL].append(likeness(nonlocal_means(degraded.volume, setting), degraded))
+                attributes.append(degraded.attributes)
+                slices[unrestored].append(likeness(as_it_came(degraded.volume), degraded))
+                slices[self.rival.name].append(likeness(tuned.restore(degraded.volume), degraded))
                 for arm in arms:
                     infer: Infer = EngineInfer(engine) if arm is best else NetworkInfer(arm.network)
                     with naming(case):
                         clean = restored(self, degraded, repository if arm is best else None, infer)
                     slices[arm.name].append(likeness(clean, degraded))
                 step(case.name, len(sides.test))
-        rows = zip(sides.test, slices[best.name], slices[CLASSICAL], strict=True)
-        scored = [Scored(case=case, attributes=_loaded(case).attributes, row=_means(own), without=_means(nlm)) for case, own, nlm in rows]
+        rows = zip(sides.test, attributes, slices[best.name], slices[self.rival.name], strict=True)
+        scored = [Scored(case=case, attributes=said, row=_means(own), without=_means(other)) for case, said, own, other in rows]
         identity = {"format": FORMAT, "recipe": self.name, "sha256": Repository(repository).digest(packed_ref(self)), "run": best.run}
-        evaluation = record(self, sides, identity, CLASSICAL, scored, {})
+        evaluation = record(self, sides, identity, self.rival.name, scored, {})
+        levels = list(self._by_level(scored, slices))
         evaluation["restoration"] = {
             "served": best.name,
-            "validation PSNR": {**{arm.name: arm.validation for arm in arms}, CLASSICAL: reached},
-            "setting": str(setting),
-            "levels": list(_by_level(scored, slices)),
+            "validation PSNR": {**{arm.name: arm.validation for arm in arms}, self.rival.name: tuned.reached},
+            "setting": str(tuned),
+            "levels": levels,
+            "offered": offered(levels, best.name),
         }
         evaluation["card_sha256"] = write_page(run, evaluation)
         save_json(run / EVALUATION, evaluation)
         return evaluation
 
+    def call(self, evaluation: Mapping[str, Any]) -> Call | None:
+        """Its windows, and the levels that it is offered for."""
+        within = tuple(self.levels[level] for level in evaluation["restoration"]["offered"])
+        return Tiles(window=self.window, overlap=OVERLAP, within=within)
+
     def table(self, evaluation: Mapping[str, Any]) -> str:
-        return restored_table(evaluation)
+        return restored_table(evaluation, self.degradation, self.rival.name)
+
+    def _by_level(self, scored: Sequence[Scored], slices: Mapping[str, Sequence[Slices]]) -> Iterator[dict[str, Any]]:
+        """By level, and of all: each method's mean, its interval, and its lead on the classical one; over images where there are enough."""
+        persons = len({one.case.patient for one in scored})
+        over = "images" if persons >= PERSONS else "slices"
+        for level in (*self.levels, ALL):
+            inside = [index for index, one in enumerate(scored) if level in (one.attributes["level"], ALL)]
+            patients = [scored[index].case.patient for index in inside]
+            of = {
+                method: {name: _units([found[index][name] for index in inside], patients, over) for name in ("PSNR", "SSIM")}
+                for method, found in slices.items()
+            }
+            count = len(of[self.rival.name]["PSNR"])
+            drawn = np.random.default_rng(SEED).integers(count, size=(RESAMPLES, count))
+            for method, values in of.items():
+                told: dict[str, Any] = {"level": level, "method": method, "over": over, "count": count}
+                for name, each in values.items():
+                    ahead = each - of[self.rival.name][name]
+                    told[name] = {
+                        "mean": float(each.mean()),
+                        "interval": [float(bound) for bound in np.percentile(each[drawn].mean(axis=1), INTERVAL)],
+                        "ahead": [float(bound) for bound in np.percentile(ahead[drawn].mean(axis=1), INTERVAL)],
+                    }
+                yield told
 
 
 def restored(recipe: Restorer, degraded: Degraded, repository: Path | None, infer: Infer) -> NDArray[Any]:
@@ -147,7 +219,7 @@ def _answers(network: Any, window: Sequence[int]) -> tuple[int, ...]:
     import torch
 
     with torch.inference_mode():
-        return tuple(network(torch.zeros(1, 1, *window)).shape[1:])
+        return tuple(network(torch.zeros(1, *window)).shape[1:])
 
 
 def _loaded(case: Case) -> Degraded:
@@ -156,55 +228,59 @@ def _loaded(case: Case) -> Degraded:
     return degraded
 
 
+def _units(slices: Sequence[NDArray[np.float64]], patients: Sequence[str], over: str) -> NDArray[np.float64]:
+    """What is drawn from: the slices of all cases, or the mean of each image."""
+    if over == "slices":
+        return np.concatenate(slices)
+    of: dict[str, list[float]] = {}
+    for patient, each in zip(patients, slices, strict=True):
+        of.setdefault(patient, []).append(float(each.mean()))
+    return np.array([np.mean(means) for means in of.values()])
+
+
 def _means(slices: Slices) -> dict[str, float]:
     return {name: float(values.mean()) for name, values in slices.items()}
 
 
-def _by_level(scored: Sequence[Scored], slices: Mapping[str, Sequence[Slices]]) -> Iterator[dict[str, Any]]:
-    """By level of noise, and of all: each method's mean over slices, its interval over them, and its lead on the classical one."""
-    levels = list(dict.fromkeys(one.attributes["noise"] for one in scored))
-    for level in (*levels, "all"):
-        inside = [index for index, one in enumerate(scored) if level in (one.attributes["noise"], "all")]
-        of = {
-            method: {name: np.concatenate([found[index][name] for index in inside]) for name in ("PSNR", "SSIM")}
-            for method, found in slices.items()
-        }
-        count = len(of[NOISY]["PSNR"])
-        drawn = np.random.default_rng(SEED).integers(count, size=(RESAMPLES, count))
-        for method, values in of.items():
-            told: dict[str, Any] = {"noise": level, "method": method, "slices": count}
-            for name, each in values.items():
-                ahead = each - of[CLASSICAL][name]
-                told[name] = {
-                    "mean": float(each.mean()),
-                    "interval": [float(bound) for bound in np.percentile(each[drawn].mean(axis=1), INTERVAL)],
-                    "ahead": [float(bound) for bound in np.percentile(ahead[drawn].mean(axis=1), INTERVAL)],
-                }
-            yield told
+def offered(levels: Sequence[Mapping[str, Any]], served: str) -> list[str]:
+    """The levels at which the served network leads on the classical method beyond chance: 95 % intervals of both leads lie above 0."""
+    return [
+        row["level"]
+        for row in levels
+        if row["method"] == served and row["level"] != ALL and min(row["PSNR"]["ahead"][0], row["SSIM"]["ahead"][0]) > 0
+    ]
 
 
-def restored_table(evaluation: Mapping[str, Any]) -> str:
-    """Every method at every level of noise: PSNR and SSIM with intervals over slices, and the lead on the classical one.
+def restored_table(evaluation: Mapping[str, Any], degradation: str, rival: str) -> str:
+    """Every method at every level: PSNR and SSIM with intervals, and the lead on the classical one.
 
-    Then what was chosen, and by what.
+    Then what was chosen, and by what, and for which levels it is offered.
     """
     told = evaluation["restoration"]
     lines = [
-        "| noise | method | PSNR, dB | 95 % interval | SSIM | 95 % interval | PSNR ahead by | SSIM ahead by |",
+        f"| {degradation} | method | PSNR, dB | 95 % interval | SSIM | 95 % interval | PSNR ahead by | SSIM ahead by |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in told["levels"]:
         psnr, ssim = row["PSNR"], row["SSIM"]
         leads = f"{_range(psnr['ahead'], '+.2f')} | {_range(ssim['ahead'], '+.4f')}"
         lines.append(
-            f"| {row['noise']} | {row['method']} | {psnr['mean']:.2f} | {_range(psnr['interval'], '.2f')} "
+            f"| {row['level']} | {row['method']} | {psnr['mean']:.2f} | {_range(psnr['interval'], '.2f')} "
             f"| {ssim['mean']:.4f} | {_range(ssim['interval'], '.4f')} | {leads} |"
         )
     reached = ", ".join(f"{name} {value:.2f}" for name, value in told["validation PSNR"].items())
+    over = told["levels"][0]
+    levels = ", ".join(told["offered"])
+    where = (
+        f"offered at {levels}, where both leads are beyond chance"
+        if levels
+        else "offered at no level: nowhere are both leads beyond chance"
+    )
     return (
         "\n".join(lines)
-        + f"\n\nIntervals are over the slices of few heads; ahead means of non-local means. Validation PSNR, dB: {reached}. Served: "
-        + f"{told['served']}, the better network by validation. Non-local means, tuned on the same cases: {told['setting']}.\n"
+        + f"\n\nIntervals are over {over['count']} {over['over']} a level; ahead means of {rival}. Validation PSNR, dB: {reached}. Served: "
+        + f"{told['served']}, the best network by validation; {where}. {rival[0].upper()}{rival[1:]}, "
+        + f"tuned on the same cases: {told['setting']}.\n"
     )
 
 

@@ -5,6 +5,7 @@ from pydicom.uid import MRImageStorage
 
 from inference import codes
 from inference.applications.mr_denoise.preparing import HALO, Image, prepare
+from inference.applications.offered import refuse_not_offered
 from inference.applications.port import Accepts, Application, DerivedOutput, Infer, ModelRef
 from inference.engines.port import SERVING
 from inference.findings import DerivedImage, Findings
@@ -22,9 +23,11 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
 
     Raises
     ------
-    NotMagnitude, OtherNoise
+    NotMagnitude, OtherNoise, LevelNotOffered
     """
     prepared = prepare(volume)
+    share = f"{100 * prepared.share:.1f}"
+    refuse_not_offered(infer, MODEL, prepared.share, f"series {volume.series_instance_uid} with noise of {share} %")
 
     def network(seen: Image) -> Image:
         answer: Image = infer(MODEL, {"INPUT__0": seen[None, None]})["OUTPUT__0"][0, 0]
@@ -39,7 +42,7 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
         remarks=(
             say(
                 "Noise, estimated at {share} % of the median in the head, was reduced by a neural network.",
-                share=f"{100 * prepared.share:.1f}",
+                share=share,
             ),
             say("Small or faint structures may be lost or altered: read the original images, never these alone."),
         ),

@@ -377,6 +377,12 @@ REMARKS: Mapping[str, str] = {
     "Small or faint structures may be lost or altered: read the original images, never these alone.": (
         "细小或信号较淡的结构可能丢失或改变，请以原始图像为准，不可单独阅读本序列。"
     ),
+    "Slices of {apart} mm were made into slices {fine} mm apart by a neural network: they were not acquired.": (
+        "神经网络由间距{apart} mm的层面生成了间距{fine} mm的层面：这些层面并非实际采集。"
+    ),
+    "Small things may be invented or lost between the acquired slices: read the original images, never these alone.": (
+        "采集层面之间的细小结构可能系虚构或丢失，请以原始图像为准，不可单独阅读本序列。"
+    ),
     "The prior was moved by {moved} mm and turned by {turned} degrees onto the current images; normalised mutual information {likeness} "
     "(1 to 2).": "既往图像经平移{moved} mm、旋转{turned}°后与本次图像对齐；归一化互信息{likeness}（取值1～2）。",
     "The prior resembles the current images little (other contrast, or much has changed): check the alignment by eye.": (

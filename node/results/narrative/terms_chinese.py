@@ -235,6 +235,7 @@ LABELS: Mapping[str, str] = {
     "hippocampus posterior": "海马后部",
     "bright contrast": "高信号对比度",
     "denoised, research": "降噪，仅供研究",
+    "thin slices by a network, not acquired, research": "网络生成的薄层，非采集，仅供研究",
     "prior on current": "既往图像对齐至本次图像",
     "prior bent to current": "既往图像形变至本次图像",
     "intraparenchymal haemorrhage": "脑实质内出血",
@@ -252,26 +253,6 @@ LABELS: Mapping[str, str] = {
     "Entropy": "熵",
 }
 """Labels of structures, maps and series of the applications that come with hilum, where codes do not say it all."""
-
-NOUNS: Mapping[str, str] = {
-    "bright-lesion": "脑内高信号灶",
-    "cardiac-phase": "心动周期时相",
-    "chest-xray": "胸片肺炎",
-    "ct-head-bleed": "颅内出血",
-    "ct-lung": "肺体积",
-    "ct-register": "CT前后对比",
-    "fundus-vessels": "眼底血管",
-    "hippocampus": "海马体积",
-    "left-ventricle": "左心室功能",
-    "lung-nodule": "肺结节",
-    "mr-brain": "颅内容积",
-    "mr-brain-structures": "脑深部结构",
-    "mr-deform": "MR前后形变配准",
-    "mr-denoise": "头部MR降噪",
-    "mr-glioma": "胶质瘤",
-    "mr-register": "MR前后对比",
-}
-"""What the applications that come with hilum are about, by their names."""
 
 
 _OF_SEVERAL = frozenset({"28641004", "367643001", "40388003", "41699000", "47351003", "51282000", "55603005", "59820001", "108369006"})

@@ -8,7 +8,8 @@ from inference.findings import Evaluation, Measurement, Segment
 from inference.translatable import Translatable
 from node.domain.profile import Language
 from node.results.narrative.chinese import Chinese
-from node.results.narrative.terms_chinese import LABELS, NOUNS, in_chinese, structure
+from node.results.narrative.nouns_chinese import NOUNS
+from node.results.narrative.terms_chinese import LABELS, in_chinese, structure
 from node.results.page.naming import ImageName, Numbering, certainty, derived_name, earlier_quantity, interval_quantities, low, quantity
 
 

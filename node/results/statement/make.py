@@ -17,7 +17,7 @@ from node.domain.notes import Status
 from node.domain.profile import Kind, Language, Profile
 from node.results.check import check_alone
 from node.results.identity import encoded, identify, stamp
-from node.results.narrative.terms_chinese import NOUNS
+from node.results.narrative.nouns_chinese import NOUNS
 from node.results.normalise import text
 from node.results.port import Encoded, Encoding
 from node.results.reports.context import enhanced_sr, observer, procedure_reported

@@ -23,6 +23,7 @@ BUILT_IN = (
     "mr-denoise",
     "mr-glioma",
     "mr-register",
+    "mr-super-resolution",
 )
 
 
