@@ -25,7 +25,7 @@ SIDES = {"thalamus left": "Left", "thalamus right": "Right"}
 @pytest.mark.peers
 def test_two_nuclei_and_how_much_they_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each mask lies where its nucleus was planted, with its side; volumes and the asymmetry are in reports; no validator objects."""
-    for name, value in (("SIDE", 64), ("MARGIN", 3), ("LEAST_CM3", 10.0)):
+    for name, value in (("SIDE", 64), ("LEAST_CM3", 10.0)):
         monkeypatch.setattr(f"{PREPARING}.{name}", value)
     voxels = phantom()
     voxels[20:28, 24:32, 30:38] = 700

@@ -9,13 +9,16 @@ from inference.engines.onnx_graph import PublishedGraph
 INPUT, OUTPUT = "IMAGE", "LOGITS"
 DILATIONS = (1, 2, 2, 4, 4, 8, 8, 16)
 """Of the eight layers of 3 × 3 × 3; each voxel's answer depends on what lies up to their sum, 45 voxels, away."""
+LOST = DILATIONS[-1]
+"""Voxels along each border for which there is no answer: what the last layer would see of them lies beyond, and what nobody asks for takes
+no memory."""
 CLASSES = 104
 GROUP = 16
 """How many classes that are not offered are looked at together: of all 104 at once a brain would take 2 GB."""
 
 
 def to_onnx(published: bytes) -> bytes:
-    """An ONNX model of the published weights: (N, 1, Z, Y, X) from 0 to 1 to (N, 1 + offered, Z, Y, X) logits.
+    """An ONNX model of the published weights: (N, 1, Z + 32, Y + 32, X + 32) from 0 to 1 to (N, 1 + offered, Z, Y, X) logits.
 
     The first channel is the highest logit of every class that is not offered, background included; the others are those of
     `structures.CHANNELS` in their order. The highest channel is so the class that the published network answers.
@@ -27,8 +30,9 @@ def to_onnx(published: bytes) -> bytes:
     """
     graph = _MeshNetGraph(published)
     graph.network()
-    sides = ["planes", "rows", "columns"]
-    return graph.content("brainchop_104", (INPUT, ["batch", 1, *sides]), (OUTPUT, ["batch", 1 + len(CHANNELS), *sides]))
+    return graph.content(
+        "brainchop_104", (INPUT, ["batch", 1, "planes", "rows", "columns"]), (OUTPUT, ["batch", 1 + len(CHANNELS), "z", "y", "x"])
+    )
 
 
 class _MeshNetGraph(PublishedGraph):
@@ -40,7 +44,8 @@ class _MeshNetGraph(PublishedGraph):
         for place, dilation in enumerate(DILATIONS):
             name = f"model.{2 * place}"
             weights = [self.weight(f"{name}.weight"), self.weight(f"{name}.bias")]
-            tensor = self.node("Conv", [tensor, *weights], name, pads=[dilation] * 6, dilations=[dilation] * 3)
+            pad = dilation if place < len(DILATIONS) - 1 else 0
+            tensor = self.node("Conv", [tensor, *weights], name, pads=[pad] * 6, dilations=[dilation] * 3)
             tensor = self.node("Relu", [tensor], f"model.{2 * place + 1}")
         self._answer(tensor, f"model.{2 * len(DILATIONS)}")
 

@@ -1,6 +1,6 @@
 """From a head to the box that the network sees, and its labels back: conformed as its publisher conforms, cut to the brain.
 
-The published program asks the network about all 256³ voxels, which takes 9 GB. Only the brain and what is near it is asked here; the
+The published program asks the network about all 256³ voxels, which takes 9 GB. Only the brain is asked for here, with what is near it; the
 values are scaled by the whole.
 """
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.applications.mr_brain_structures.network import LOST
 from inference.errors import InputError
 from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
 from inference.imaging.rough_brain import rough_brain
@@ -18,11 +19,10 @@ from inference.imaging.volume import Volume
 SIDE = 256
 """Voxels of 1 mm along each axis of a conformed head, which lies in the middle."""
 AXES = "LIA"
+_LEFT, _FEET, _FRONT = range(3)
 PERCENTILES = (2, 98)
-MARGIN = 12
-"""Voxels around the brain that the network sees."""
-MOST = (184, 168, 208)
-"""Sides of the box, at most: a brain of 2 litres with its margin, and 3 GB."""
+MOST = (152, 136, 176)
+"""Voxels of 1 mm for which there is an answer, at most: of a brain with all its deep structures, and 3 GB."""
 LEAST_CM3 = 150.0
 """A rough brain is a little smaller than a whole one."""
 
@@ -41,14 +41,14 @@ class NoBrainForStructures(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BrainBox:
-    """The part of a conformed head that the network sees.
+    """The part of a conformed head that is asked for.
 
     Attributes
     ----------
     image
-        (left, feet, front) from 0 to 1, voxels of 1 mm.
+        (left, feet, front) from 0 to 1, voxels of 1 mm: what the network sees, `LOST` voxels more on every side than it answers for.
     grid
-        Where it lies.
+        Where the answer lies.
     """
 
     image: Floats
@@ -58,6 +58,11 @@ class BrainBox:
         """Labels (Z, Y, X) on the grid of the images: of each of their voxels, what lies at its centre; 0 outside of the box."""
         back: NDArray[np.uint8] = resample(labels, self.grid, Grid.of(volume), by=Interpolation.NEAREST)
         return back
+
+    def of_source(self, mask: NDArray[np.bool_], volume: Volume) -> NDArray[np.bool_]:
+        """A mask (Z, Y, X) on the grid of the images as it lies in the box."""
+        here: NDArray[np.bool_] = resample(mask, Grid.of(volume), self.grid, by=Interpolation.NEAREST)
+        return here
 
 
 def brain_box(volume: Volume) -> BrainBox:
@@ -78,8 +83,9 @@ def brain_box(volume: Volume) -> BrainBox:
             f"{volume_cm3:.0f} cm³ in the images hang together and are as thick and as bright as a brain, not {LEAST_CM3:g} or more"
         )
     start, stop = box_of(brain)
-    image = head[tuple(slice(first, last) for first, last in zip(start, stop, strict=True))]
-    image = np.clip((image - np.float32(low)) / np.float32(high - low), 0, 1).astype(np.float32)
+    # beyond the conformed head there is nothing, as around the images within it
+    around = np.pad(head, LOST)[tuple(slice(first, last + 2 * LOST) for first, last in zip(start, stop, strict=True))]
+    image = np.clip((around - np.float32(low)) / np.float32(high - low), 0, 1).astype(np.float32)
     return BrainBox(image=np.ascontiguousarray(image), grid=grid.cropped(start, stop))
 
 
@@ -98,16 +104,18 @@ def conformed(volume: Volume) -> tuple[Floats, Grid]:
 
 
 def box_of(brain: NDArray[np.bool_]) -> tuple[Shape, Shape]:
-    """First index and the one after the last, along each axis, of a mask with its margin: no more than `MOST`, around the mask's middle."""
+    """First index and the one after the last, along each axis, of a mask, no more than `MOST` of it.
+
+    What is longer has the jaw, the neck or the face in it, as bright as brain: it is cut at the feet and at the front, and on both sides.
+    """
     start, stop = [], []
-    for axis, (side, most) in enumerate(zip(brain.shape, MOST, strict=True)):
+    for axis, most in enumerate(MOST):
         marked = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
-        first, last = int(marked[0]) - MARGIN, int(marked[-1]) + 1 + MARGIN
-        if last - first > most:
-            first = (first + last - most) // 2
-            last = first + most
-        start.append(max(0, first))
-        stop.append(min(side, last))
+        first, last = int(marked[0]), int(marked[-1]) + 1
+        spare = max(0, last - first - most)
+        at_first = {_LEFT: spare // 2, _FEET: 0, _FRONT: 0}[axis]
+        start.append(first + at_first)
+        stop.append(last - (spare - at_first))
     return (start[0], start[1], start[2]), (stop[0], stop[1], stop[2])
 
 

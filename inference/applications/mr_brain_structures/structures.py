@@ -1,7 +1,7 @@
-"""The structures that are offered, as data: which classes of the published network each has, its codes, its colour.
+"""The structures that are offered, as data: which classes of brainchop's network each has, its codes, its colour.
 
 Names and colours are FreeSurfer's, codes those of CID 7140. Of the network's 104 classes only these are offered; why the others are not
-stands in docs/howto/brain-structures.md.
+stands in docs/howto/brain-structures.md. The hippocampi are another network's (`hippocampi`).
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class BrainStructure:
     label
         For people ("thalamus left").
     channels
-        Its classes among the published network's 104.
+        Its classes among brainchop's 104; () of what another network marks.
     compact
         Whether it is one piece: what lies apart from the largest is no part of it. Ventricles may seem parted where they are thin.
     """
@@ -44,7 +44,7 @@ PAIRED = (
     ("thalamus", (69,), (70,), Code("42695009", "SCT", "Thalamus"), (0, 118, 14), True),
     ("caudate", (71,), (72,), Code("11000004", "SCT", "Caudate nucleus"), (122, 186, 220), True),
     ("putamen", (73,), (74,), Code("89278009", "SCT", "Putamen"), (236, 13, 176), True),
-    ("hippocampus", (77,), (78,), codes.HIPPOCAMPUS, (220, 216, 20), True),
+    ("hippocampus", (), (), codes.HIPPOCAMPUS, (220, 216, 20), True),
     # with its inferior horn, a class of its own
     ("lateral ventricle", (87, 88), (89, 90), Code("66720007", "SCT", "Lateral ventricle"), (120, 18, 134), False),
 )
@@ -57,7 +57,7 @@ STRUCTURES = (
     ),
 )
 CHANNELS = tuple(channel for structure in STRUCTURES for channel in structure.channels)
-"""Of the published network, in the order in which the served one has them."""
+"""Of brainchop's network, in the order in which the served one has them."""
 
 _OTHER_SIDE = {one: other for _, left, right, *_ in PAIRED for one, other in zip((*left, *right), (*right, *left), strict=True)}
 MIRRORED = tuple(_OTHER_SIDE.get(channel, channel) for channel in CHANNELS)

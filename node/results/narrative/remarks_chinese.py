@@ -49,8 +49,10 @@ REMARKS: Mapping[str, str] = {
     "its field has {columns} × {rows} pixels, fewer than {least} to a side": "视野为{columns} × {rows}像素，单边不足{least}",
     "{share} % of its field is marked as vessel, on a fundus {least} to {most} %": "视野中{share}%被标为血管，眼底应为{least}至{most}%",
     # mr-brain-structures
-    "Research only, not for diagnosis. A published network whose classes are FreeSurfer's; how near its volumes are to a reader's was not "
-    "measured.": "仅供研究，不得用于诊断。采用公开的网络，其分类与FreeSurfer一致；所得体积与阅片者测量的接近程度未经验证。",
+    "Research only, not for diagnosis. Published networks, of which one knows the hippocampus alone; how near their volumes are to a "
+    "reader's was not measured.": (
+        "仅供研究，不得用于诊断。采用公开的网络，其中海马由专用网络标出；所得体积与阅片者测量的接近程度未经验证。"
+    ),
     # mr-glioma
     "Research only, not for diagnosis. Nine published networks, trained on 285 gliomas before treatment (BraTS 2017); nobody knows what "
     "they mark after an operation, of other tumours or lesions, and in children.": (
