@@ -1,11 +1,14 @@
 """A GPU against the processor, in one table: steps of training, a run that changes its device, too little memory, and Triton on CUDA.
 
-`python -m bench gpu` needs no network, no data and nobody who looks on: the crops are made, the network is that of a recipe. Without a GPU
-it says so in a sentence and measures nothing. For Triton, `tritonserver` has to be a program of this machine, as it is in NVIDIA's image.
-Its figures on an H100 stand in docs/performance.md; Triton on CUDA was never run.
+`python -m bench gpu` needs no data and nobody who looks on: the crops are made, the network is that of a recipe. Without a GPU it says so
+in a sentence and measures nothing. Triton is `tritonserver` where that is a program of this machine, as it is in NVIDIA's image, and else
+the server that hilum fetches once. Its figures stand in docs/performance.md;
+Triton on CUDA was never run.
 """
 
 import contextlib
+import io
+import itertools
 import os
 import shutil
 import subprocess
@@ -20,15 +23,25 @@ from typing import Any
 import numpy as np
 
 from bench.rows import Row, say
-from bench.tiles import NETWORK, write_models
+from inference.engines.port import ModelRef
+from inference.errors import HilumError
 
 STEPS, WARM = 12, 3
 """Steps of each training; the first ones, in which kernels are chosen, are not counted."""
-CALLS = 9
-SIDE = 96
-"""Of the volume that servers are asked about."""
+CALLS = {96: 9, 192: 5}
+"""Calls by the sides of the volume that servers are asked about; the first one is not counted."""
+SCRIPTED, EXPORTED = ModelRef(name="scripted"), ModelRef(name="exported")
+FILES = {SCRIPTED: "model.pt", EXPORTED: "model.pt2"}
 SERVER = "tritonserver"
 _READY_S = 300.0
+_COUNTED_S = 10.0
+_CONFIG = """
+backend: "pytorch"
+max_batch_size: 0
+input [ { name: "INPUT__0" data_type: TYPE_FP32 dims: [ 1, 1, -1, -1, -1 ] } ]
+output [ { name: "OUTPUT__0" data_type: TYPE_FP32 dims: [ 1, 3, -1, -1, -1 ] } ]
+instance_group [ { count: 1 kind: %s } ]
+"""
 _LIKE = 1e-2
 """How far weights on the two devices may be apart after the steps, and answers of the two servers."""
 
@@ -176,61 +189,142 @@ def _short(folder: Path) -> Iterator[Row]:
     yield Row(name="steps that were trained all the same", value=len(clock.at), unit="", goal=f"{STEPS}", met=len(clock.at) == STEPS)
 
 
-def triton(folder: Path, program: str | None, *options: str, kinds: Sequence[str] = ("cpu", "gpu")) -> Iterator[Row]:
-    """The embedded engine, Triton on the processor and Triton on CUDA, asked the same; nothing where there is no program of a server."""
+def triton(folder: Path, program: str | None, *, kinds: Sequence[str] = ("cpu", "gpu"), calls: Mapping[int, int] = CALLS) -> Iterator[Row]:
+    """The network of recipe hippocampus by the embedded engine, by Triton on the processor and by Triton on CUDA, asked the same.
+
+    `program` is NVIDIA's own server; without one it is the server that hilum fetches, which computes torch.export programs, too.
+    """
     from inference.engines.embedded.engine import EmbeddedEngine
+    from inference.engines.triton.distribution import local_distribution
     from inference.engines.triton.engine import TritonEngine
 
     if program is None:
-        say(f"no {SERVER} on PATH: run it in NVIDIA's image to have Triton measured")
-        return
-    volume = np.random.default_rng(1).normal(size=(1, 1, SIDE, SIDE, SIDE)).astype(np.float32)
-    say(f"{SIDE}³ voxels through one network: embedded, and {program} on processor and GPU")
+        try:
+            local_distribution()
+        except HilumError as absent:
+            say(f"no {SERVER} on PATH, and none can be fetched: {absent}")
+            return
+    say(f"one network: embedded, and {program or 'the server that hilum fetches'} on processor and GPU")
+    models = [SCRIPTED] if program else [SCRIPTED, EXPORTED]
     repositories = {kind: folder / f"models-{kind}" for kind in kinds}
-    for kind, models in repositories.items():
-        write_models(models)
-        config = models / NETWORK.name / "config.pbtxt"
-        config.write_text(config.read_text(encoding="utf-8").replace("KIND_CPU", f"KIND_{kind.upper()}"), encoding="utf-8")
+    for kind, repository in repositories.items():
+        write_network(repository, models, f"KIND_{kind.upper()}")
+    volumes = {side: np.random.default_rng(side).normal(size=(1, 1, side, side, side)).astype(np.float32) for side in calls}
+    embedded: dict[int, tuple[float, Any]] = {}
     with contextlib.closing(EmbeddedEngine(repositories[kinds[0]])) as engine:
-        embedded_s, expected = _asked(engine, volume)
-    yield Row(name="inference, embedded engine", value=embedded_s, unit="s")
-    for kind, models in repositories.items():
-        with served(program, models, folder / f"{kind}.log", *options) as url, contextlib.closing(TritonEngine(url, models)) as engine:
-            took_s, answer = _asked(engine, volume)
-        apart = float(np.abs(answer - expected).max())
-        yield Row(name=f"inference, Triton, KIND_{kind.upper()}", value=took_s, unit="s", baseline=embedded_s)
-        yield Row(name="  its answer apart by", value=apart, unit="at most", goal=f"at most {_LIKE:g}", met=apart <= _LIKE)
+        for side, volume in volumes.items():
+            embedded[side] = _asked(engine, SCRIPTED, volume, calls[side])
+            yield Row(name=f"{side}³ voxels, embedded engine", value=embedded[side][0], unit="s")
+    for kind, repository in repositories.items():
+        with (
+            served(program, repository, models, folder / f"{kind}.log") as url,
+            contextlib.closing(TritonEngine(url, repository)) as engine,
+        ):
+            for side, model in itertools.product(volumes, models):
+                with contextlib.closing(Computed(url, model)) as computed:
+                    took_s, answer = _asked(engine, model, volumes[side], calls[side], computed.begin)
+                    computed_s = computed.mean_s(calls[side])
+                name, apart = (
+                    f"{side}³ voxels, Triton, KIND_{kind.upper()}, {FILES[model]}",
+                    float(np.abs(answer - embedded[side][1]).max()),
+                )
+                yield Row(name=name, value=took_s, unit="s", baseline=embedded[side][0])
+                yield Row(name="  of which its model computes", value=computed_s, unit="s")
+                yield Row(name="  its answer apart by", value=apart, unit="at most", goal=f"at most {_LIKE:g}", met=apart <= _LIKE)
 
 
-def _asked(engine: Any, volume: Any) -> tuple[float, Any]:
-    """The median of a call's seconds, and the answer."""
+def write_network(repository: Path, models: Sequence[ModelRef], kind: str) -> None:
+    """The network of recipe hippocampus before its training, as TorchScript and as torch.export; sides are multiples of 8."""
+    import torch
+
+    from training.recipes.hippocampus import network
+
+    torch.manual_seed(1)
+    made, example = network().eval(), torch.zeros(1, 1, 64, 48, 40)
+    for model in models:
+        content = io.BytesIO()
+        if model == SCRIPTED:
+            torch.jit.save(torch.jit.trace(made, example), content)
+        else:
+            sides = {axis: 8 * torch.export.Dim(f"eighths_{axis}", min=2, max=64) for axis in (2, 3, 4)}
+            torch.export.save(torch.export.export(made, (example,), dynamic_shapes=(sides,)), content)
+        place = repository / model.name / "1" / FILES[model]
+        place.parent.mkdir(parents=True)
+        place.write_bytes(content.getvalue())
+        (repository / model.name / "config.pbtxt").write_text(_CONFIG % kind, encoding="utf-8")
+
+
+class Computed:
+    """Seconds that a server's model computes, without queue and transfer; the first call behind this being made is not counted."""
+
+    def __init__(self, url: str, model: ModelRef) -> None:
+        from tritonclient.grpc import InferenceServerClient
+
+        self._client, self._model = InferenceServerClient(url.removeprefix("grpc://")), model
+        self._from = self._now()
+
+    def begin(self) -> None:
+        """The first call was answered."""
+        self._from = self._behind(1)
+
+    def mean_s(self, calls: int) -> float:
+        """Of a call, behind so many since `begin`."""
+        return (self._behind(calls)[0] - self._from[0]) / calls / 1e9
+
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close()
+
+    def _behind(self, calls: int) -> tuple[int, int]:
+        """The server counts a call a little after it answered it."""
+        until = time.monotonic() + _COUNTED_S
+        while (now := self._now())[1] < self._from[1] + calls:
+            if time.monotonic() > until:
+                raise RuntimeError(f"the server counted {now[1] - self._from[1]} calls of {calls}")
+            time.sleep(0.01)
+        return now
+
+    def _now(self) -> tuple[int, int]:
+        said = self._client.get_inference_statistics(self._model.name).model_stats[0].inference_stats.compute_infer
+        return said.ns, said.count
+
+
+def _asked(engine: Any, model: ModelRef, volume: Any, calls: int, warm: Callable[[], None] = lambda: None) -> tuple[float, Any]:
+    """The median of a call's seconds, and the answer; `warm` is called behind a first call, which is not counted."""
     took = []
-    for _ in range(CALLS + 1):
+    for number in range(calls + 1):
         began = time.perf_counter()
-        answer = engine.infer(NETWORK, {"x": volume})["y"]
+        answer = engine.infer(model, {"INPUT__0": volume})["OUTPUT__0"]
         took.append(time.perf_counter() - began)
+        if number == 0:
+            warm()
     return median(took[1:]), answer
 
 
 @contextlib.contextmanager
-def served(program: str, models: Path, log: Path, *options: str) -> Iterator[str]:
-    """A Triton server of this machine over the one network that is asked, and its address.
+def served(program: str | None, repository: Path, models: Sequence[ModelRef], log: Path) -> Iterator[str]:
+    """A Triton server of this machine over the network, and its address.
 
     Raises
     ------
     RuntimeError
-        It was not ready in time; with its last words.
+        NVIDIA's was not ready in time; with its last words.
     """
-    from inference.engines.triton.server import free_ports
+    from inference.engines.triton.server import LocalTriton, free_ports
 
+    names = [model.name for model in models]
+    if program is None:
+        with LocalTriton(repository, models=names, log=log, ready_s=_READY_S) as local:
+            yield local.url
+        return
     port, metrics = free_ports()
-    command = [program, f"--model-repository={models}", "--model-control-mode=explicit", f"--load-model={NETWORK.name}"]
-    command += ["--allow-http=false", "--grpc-address=127.0.0.1", f"--grpc-port={port}", f"--metrics-port={metrics}", *options]
+    command = [program, f"--model-repository={repository}", "--model-control-mode=explicit", *(f"--load-model={name}" for name in names)]
+    command += ["--allow-http=false", "--grpc-address=127.0.0.1", f"--grpc-port={port}", f"--metrics-port={metrics}"]
     with log.open("wb") as said:
         server = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
     try:
         until = time.monotonic() + _READY_S
-        while not _ready(port):
+        while not all(_ready(port, name) for name in names):
             if server.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"{program} was not ready:\n{log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
             time.sleep(0.2)
@@ -240,13 +334,13 @@ def served(program: str, models: Path, log: Path, *options: str) -> Iterator[str
         server.wait()
 
 
-def _ready(port: int) -> bool:
-    """Whether a server on this port has the network."""
+def _ready(port: int, model: str) -> bool:
+    """Whether a server on this port has a model."""
     from tritonclient.grpc import InferenceServerClient
     from tritonclient.utils import InferenceServerException
 
     with contextlib.closing(InferenceServerClient(f"127.0.0.1:{port}")) as client:
         try:
-            return bool(client.is_model_ready(NETWORK.name))
+            return bool(client.is_model_ready(model))
         except InferenceServerException:
             return False

@@ -100,6 +100,26 @@ def open_model(
     raise refusals[first]
 
 
+def gpu_runtime(file: Path) -> Runtime:
+    """The library that computes a model of this format on a GPU."""
+    return Runtime.ONNXRUNTIME if file.suffix == ".onnx" else Runtime.TORCH
+
+
+def on_gpu(model: ModelRef, config: ModelConfig, file: Path, content: bytes, *, threads: int, golden: Golden | None, gpu: int) -> Compute:
+    """Load a model to be computed on GPU number `gpu`, and have it give the golden output where there is one.
+
+    Another way is not tried: what was measured on processors says nothing of a GPU, and no processor stands in for one unsaid.
+
+    Raises
+    ------
+    LibraryNotInstalled, NoSuchGpu, UnreadableModel, WrongTensors, GoldenMismatch
+    """
+    compute = computation(Execution(runtime=gpu_runtime(file)), config, file, content, threads, gpu)
+    if golden is not None:
+        compare_golden(model, config, golden, compute, slack=SLACK[Precision.F32])
+    return compute
+
+
 def _unfit(execution: Execution, measured: Measured | None) -> str:
     """Why a lower precision, which was judged on one machine, is not used on this one; "" when it is."""
     if measured is not None and measured.machine != machine():

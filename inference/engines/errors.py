@@ -26,6 +26,16 @@ class OutOfMemory(EngineError):
     remedy = "Give the machine more memory, or run fewer workers."
 
 
+class NoSuchGpu(EngineError):
+    """A model is to be computed on a GPU, and the library that computes it has none: the processor never stands in for it unsaid."""
+
+    code = "HLM-4013"
+    remedy = (
+        "Install the library with CUDA, or write `instance_group [ { count: 1 kind: KIND_CPU } ]` into the model's config.pbtxt. "
+        "Jobs wait until then."
+    )
+
+
 class EngineAway(EngineError):
     """The inference server does not answer; the call was not begun."""
 

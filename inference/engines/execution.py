@@ -96,4 +96,8 @@ def installed(runtime: Runtime) -> str | None:
     """The version of a library, None where it is not installed; it is not imported."""
     if importlib.util.find_spec(runtime.value) is None:
         return None
-    return importlib.metadata.version(runtime.value)
+    try:
+        return importlib.metadata.version(runtime.value)
+    except importlib.metadata.PackageNotFoundError:
+        # the same module with CUDA is another distribution: onnxruntime-gpu
+        return importlib.metadata.version(f"{runtime.value}-gpu")

@@ -140,6 +140,26 @@ def parse_config(file: Path, name: str) -> ModelConfig:
         raise UnreadableModel(f"{file}: {broken}") from broken
 
 
+def names_gpu(file: Path) -> bool:
+    """Whether a config.pbtxt itself says KIND_GPU of its instances; a server says so, too, of instances whose kind was left to it.
+
+    Raises
+    ------
+    UnreadableModel
+    """
+    parsed = _parsed(file.read_text(encoding="utf-8"), file)
+    return any(group.kind == group.KIND_GPU for group in parsed.instance_group)
+
+
+def _parsed(text: str, where: object) -> Any:
+    from google.protobuf import text_format
+
+    try:
+        return text_format.Parse(text, _message()())
+    except text_format.ParseError as broken:
+        raise UnreadableModel(f"{where}: {broken}") from broken
+
+
 def parse_text(text: str, name: str, where: object) -> ModelConfig:
     """The same from the text that stands, or is about to stand, at `where`.
 
@@ -147,12 +167,7 @@ def parse_text(text: str, name: str, where: object) -> ModelConfig:
     ------
     UnreadableModel
     """
-    from google.protobuf import text_format
-
-    try:
-        parsed = text_format.Parse(text, _message()())
-    except text_format.ParseError as broken:
-        raise UnreadableModel(f"{where}: {broken}") from broken
+    parsed = _parsed(text, where)
     if parsed.name and parsed.name != name:
         raise UnreadableModel(f'{where} is the configuration of "{parsed.name}", in the folder of "{name}"')
     return read_config(parsed, name, where)

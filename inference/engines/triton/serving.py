@@ -1,5 +1,8 @@
 """How a python-based backend of the local Triton server answers requests: the same computation as the embedded engine's.
 
+An instance of which config.pbtxt says KIND_GPU computes on its GPU: by the library that the model's format belongs to, in single
+precision, and behind the golden run where the model has one. Where that library has no GPU the model is not loaded.
+
 Imported by the server's python stubs only (`backends/<name>/model.py`), which run this interpreter's packages.
 """
 
@@ -11,21 +14,28 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb  # type: ignore[import-not-found]
 
-from inference.engines.choosing import Fallback, open_model
+from inference.engines.choosing import Fallback, gpu_runtime, on_gpu, open_model
 from inference.engines.execution import Arrays, Compute
+from inference.engines.modelconfig import names_gpu
 from inference.engines.port import ModelRef
 from inference.engines.processors import threads_each
-from inference.engines.repository import Repository
+from inference.engines.repository import CONFIG, Repository
 from inference.errors import HilumError, ModelError
 
 
 class ServedModel:
     """One instance of a model in its stub; what the server's python backend looks for under the name `TritonPythonModel`."""
 
-    def load(self, model: ModelRef, repository: Repository, threads: int) -> Compute:
-        """Make a computation of the weights, in the way that the embedded engine would take on this machine."""
+    def load(self, model: ModelRef, repository: Repository, threads: int, gpu: int | None) -> Compute:
+        """Make a computation of the weights: on GPU number `gpu`, or in the way that the embedded engine would take on this machine."""
         file, content, _ = repository.read(model)
         entry = repository.entry(model)
+        if gpu is not None:
+            compute = on_gpu(
+                model, repository.config(model), file, content, threads=threads, golden=entry.golden if entry else None, gpu=gpu
+            )
+            pb.Logger.log_info(f'model "{model.name}" version {model.version}: {gpu_runtime(file)} on GPU {gpu}')
+            return compute
         chosen = open_model(
             model,
             repository.config(model),
@@ -45,7 +55,10 @@ class ServedModel:
         repository = Repository(Path(args["model_repository"]).parent)
         instances = sum(group["count"] for group in json.loads(args["model_config"])["instance_group"])
         self._config = repository.config(model)
-        self._compute = self.load(model, repository, threads_each(instances))
+        # where a host has a GPU, the server says GPU of each instance whose kind was left to it
+        on_its_gpu = args["model_instance_kind"] == "GPU" and names_gpu(Path(args["model_repository"]) / CONFIG)
+        gpu = int(args["model_instance_device_id"]) if on_its_gpu else None
+        self._compute = self.load(model, repository, threads_each(instances), gpu)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests of one dynamic batch, in their order."""

@@ -10,7 +10,7 @@ from inference.engines.triton.serving import ServedModel
 class TritonPythonModel(ServedModel):
     """What the server's python backend looks for in this file."""
 
-    def load(self, model: ModelRef, repository: Repository, threads: int) -> Compute:
-        """Load the weights with OpenVINO, in single precision."""
+    def load(self, model: ModelRef, repository: Repository, threads: int, gpu: int | None) -> Compute:
+        """Load the weights with OpenVINO, in single precision; it computes on processors."""
         file, content, _ = repository.read(model)
-        return computation(Execution(runtime=Runtime.OPENVINO), repository.config(model), file, content, threads)
+        return computation(Execution(runtime=Runtime.OPENVINO), repository.config(model), file, content, threads, gpu)
