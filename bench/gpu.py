@@ -244,7 +244,7 @@ def write_network(repository: Path, models: Sequence[ModelRef], kind: str) -> No
     for model in models:
         content = io.BytesIO()
         if model == SCRIPTED:
-            torch.jit.save(torch.jit.trace(made, example), content)
+            torch.jit.save(torch.jit.trace(made, example), content)  # type: ignore[no-untyped-call]
         else:
             sides = {axis: 8 * torch.export.Dim(f"eighths_{axis}", min=2, max=64) for axis in (2, 3, 4)}
             torch.export.save(torch.export.export(made, (example,), dynamic_shapes=(sides,)), content)

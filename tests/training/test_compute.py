@@ -24,10 +24,12 @@ from training.data.cases import Split
 from training.errors import FullDisk, LossNotFinite, OutOfMemory, UnfitSetting
 from training.fit import BEST, LAST, fit
 from training.infer import mean_score
+from training.networks.over_time import mask_and_phase_loss
+from training.networks.periodic import BeatPhases, phases_loss
 from training.progress import Silent
 from training.ranks import Ranks
 from training.recipe import Example
-from training.recipes import cardiac_phase, chest_xray, classification, hippocampus, left_ventricle, restore, segmentation
+from training.recipes import chest_xray, classification, hippocampus, left_ventricle, restore, segmentation
 from training.tasks.segmentation import Segmenter
 
 from .made import crops, noisy, smallest
@@ -295,6 +297,8 @@ from tests.training.test_compute import four, smallest
 from training.errors import FullDisk
 from training.fit import fit
 from training.progress import Silent, shown
+from training.networks.over_time import mask_and_phase_loss
+from training.networks.periodic import BeatPhases, phases_loss
 from training.ranks import Ranks
 made = smallest()
 recipe = replace(made, schedule=replace(made.schedule, epochs=2, batch=4))
@@ -376,8 +380,8 @@ def test_a_step_is_computed_where_the_network_is() -> None:
         (restore.Residual(4), restore.distance(), (2, 1, 5, 16, 16), (2, 1, 1, 16, 16), np.float32),
         (classification.network(2, 3), classification.loss((1.0, 2.0, 3.0), False), (2, 1, 32, 32), (2, 3), np.float32),
         (classification.network(2, 2, 3, late=True), torch.nn.SmoothL1Loss(), (2, 3, 32, 32), (2, 2), np.float32),
-        (left_ventricle.network(), left_ventricle.mask_and_phase_loss(), (2, 1, 64, 64), (2, 1, 64, 64), np.uint8),
-        (cardiac_phase.BeatPhases(32, (4, 8), 6), cardiac_phase.phases_loss(), (2, 1, 5, 32, 32), (2, 2, 5), np.float32),
+        (left_ventricle.network((4, 8, 16)), mask_and_phase_loss(), (2, 1, 64, 64), (2, 1, 64, 64), np.uint8),
+        (BeatPhases(32, (4, 8), 6), phases_loss(), (2, 1, 5, 32, 32), (2, 2, 5), np.float32),
     ]
     for network, loss, of_images, of_targets, kind in steps:
         network.to(elsewhere.device)
