@@ -372,7 +372,7 @@ class RouteExplainer:
         it must have, "" where it has them or no other study is looked at: what the node has received nobody knows here."""
         from node.routing.gate import exclusions
         from node.routing.priors import EarlierStudy, choose
-        from node.routing.roles import asked_of_prior
+        from node.routing.roles import asked_of_prior, of_another_modality
 
         own = {view.series_instance_uid: view for view in views[study]}
         others = {uid: tuple(series) for uid, series in views.items() if uid != study}
@@ -382,7 +382,8 @@ class RouteExplainer:
             within = next((one.within for one in route.roles if one.name == prior.name), None)
             one = application.in_role(prior)
             earlier = [EarlierStudy(study_instance_uid=uid, series=series, unfit=exclusions(one, series)) for uid, series in others.items()]
-            choice = choose(own[filled[prior.prior_of]], earlier, asked_of_prior(route, prior), within)
+            alike = not of_another_modality(application, prior)
+            choice = choose(own[filled[prior.prior_of]], earlier, asked_of_prior(route, prior), within, alike=alike)
             said.setdefault(prior.prior_of, []).append(f"{application.name}: {prior.name}: {choice.reason}")
             lacking += [said[prior.prior_of][-1]] if choice.series_instance_uid is None and others and not prior.optional else []
         return said, "; ".join(lacking)

@@ -17,7 +17,7 @@ from node.routing.decisions import SeriesView
 from node.routing.gate import exclusions
 from node.routing.port import ComparedStudies
 from node.routing.priors import EarlierStudy, PriorChoice, choose
-from node.routing.roles import asked_of_prior
+from node.routing.roles import asked_of_prior, of_another_modality
 from node.routing.series import SeriesContent, contents, digest_of, series_of
 from node.routing.shortage import shortage_of
 
@@ -41,6 +41,8 @@ class PriorAsked:
         How much older it may be at most.
     study, passed
         The study that it has to be of, where another role has one of it; and those that are not looked at.
+    alike
+        As `choose` has it.
     """
 
     application: Application
@@ -49,6 +51,7 @@ class PriorAsked:
     within: timedelta | None = None
     study: str = ""
     passed: Collection[str] = ()
+    alike: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,8 @@ class Pairing:
         known = {} if known is None else known
         when = studied_at(current.view.header)
         modalities = {str(value) for value in current.view.header.get("Modality", ())}
+        if asked is not None and not asked.alike:
+            modalities = set(asked.application.accepts.modality)
         near = [one for one in self._journal.patients.related(study) if one.modality in modalities and one.studied_at <= when]
         used = self._used(study, current, application) if asked is None else asked.used
         of_study: dict[str, list[SeriesContent]] = {}
@@ -120,7 +125,8 @@ class Pairing:
             return {series: why for series, why in tried.items() if why} | by_manifest | ({} if asked is None else dict(asked.refused))
 
         earlier = [self._earlier(each, members, used, unsuited) for each, members in of_study.items()]
-        choices = [choose(current.view, earlier, route, None if asked is None else asked.within) for route in routes]
+        within, alike = (None, True) if asked is None else (asked.within, asked.alike)
+        choices = [choose(current.view, earlier, route, within, alike=alike) for route in routes]
         chosen = next((choice for choice in choices if choice.series_instance_uid is not None), choices[0])
         content = next(
             (member for members in of_study.values() for member in members if member.series_instance_uid == chosen.series_instance_uid),
@@ -173,7 +179,13 @@ class Pairing:
                     continue
                 within = next((one.within for one in route.roles if one.name == role.name), None)
                 asked = PriorAsked(
-                    application=application.in_role(role), used=used, refused=refused, within=within, study=of, passed=frozenset(passed)
+                    application=application.in_role(role),
+                    used=used,
+                    refused=refused,
+                    within=within,
+                    study=of,
+                    passed=frozenset(passed),
+                    alike=not of_another_modality(application, role),
                 )
                 ways = [asked_of_prior(route, role)]
                 prior = self.prior_of(study, filled[role.prior_of], ways, application.name, known, asked)
@@ -206,7 +218,7 @@ class Pairing:
         came = contents(self._journal.instances.of_study(arrival.study_instance_uid))
         earliest = min((studied_at(content.view.header) for content in came), default="")
         latest = max((studied_at(content.view.header) for content in came), default="")
-        modalities = {str(value) for content in came for value in content.view.header.get("Modality", ())}
+        modalities = self._compared_with({str(value) for content in came for value in content.view.header.get("Modality", ())})
         related = self._journal.patients.related(arrival.study_instance_uid)
         # of another modality nothing is compared with what came: a year of chest films must not use up the studies that are looked at
         later = [one.study_instance_uid for one in related if one.studied_at >= earliest and one.modality in modalities]
@@ -217,6 +229,16 @@ class Pairing:
                 if self._would_change(other, uids, latest, known):
                     waiting[other.id] = f"study {arrival.study_instance_uid} came, which it is compared with"
         return waiting
+
+    def _compared_with(self, modalities: set[str]) -> set[str]:
+        """The modalities of what may be compared with series of these."""
+        found = set(modalities)
+        for application in filter(None, map(self._declared, {name for route in self._routes for name in route.run})):
+            for role in application.roles:
+                if of_another_modality(application, role) and set(application.in_role(role).accepts.modality) & modalities:
+                    of = next(one for one in application.roles if one.name == role.prior_of)
+                    found |= set(application.in_role(of).accepts.modality)
+        return found
 
     def mistaken(self, study: str, current: SeriesContent, application: str) -> list[Job]:
         """The standing jobs on a series that compare with what is by now another patient's: somebody corrected an ID. Routes that ask

@@ -56,8 +56,12 @@ class PriorChoice:
     left_out: tuple[tuple[str, str], ...] = ()
 
 
-def choose(current: SeriesView, earlier: Sequence[EarlierStudy], route: Route, within: timedelta | None = None) -> PriorChoice:
+def choose(
+    current: SeriesView, earlier: Sequence[EarlierStudy], route: Route, within: timedelta | None = None, *, alike: bool = True
+) -> PriorChoice:
     """The prior of `current` among `earlier` studies, in whatever order these come; none that is more than `within` older.
+
+    `alike` asks that modality, orientation and name are those of `current`; without, the conditions of `route` alone say what it is.
 
     Equal inputs give the same choice and sentence: the newest study, then what it is called, then what a route prefers.
     """
@@ -73,7 +77,7 @@ def choose(current: SeriesView, earlier: Sequence[EarlierStudy], route: Route, w
         if within is not None and _too_old(study, when, within):
             passed_over.append(f"the study of {_day(study.series[0].header)} is more than {within.days} days older")
             break  # so are all that come behind it
-        found, why_not, unfit = _in_study(current, patient, when, study, route)
+        found, why_not, unfit = _in_study(current, patient, when, study, route, alike)
         if why_not:
             passed_over.append(why_not)
         left_out += [(one.series_instance_uid, study.unfit[one.series_instance_uid]) for one in unfit]
@@ -94,7 +98,7 @@ def _too_old(study: EarlierStudy, when: str, within: timedelta) -> bool:
 
 
 def _in_study(
-    current: SeriesView, patient: Patient, when: str, study: EarlierStudy, route: Route
+    current: SeriesView, patient: Patient, when: str, study: EarlierStudy, route: Route, alike: bool
 ) -> tuple[SeriesView | None, str, Sequence[SeriesView]]:
     """The series of `study` to compare with; what speaks against the study or its best series, "" where it is not worth a word (another
     patient, a later study); and the series before it that cannot be given."""
@@ -110,10 +114,11 @@ def _in_study(
             return None, f"the study of {day} has the patient ID and another {keyword}", ()
     decisions = decide([_as_prior(route)], views, peer=None, calling="", called="", now=_NOW)
     fits = {one.series_instance_uid for one in decisions if one.chosen}
-    alike = [(likeness, view) for view in views if view.series_instance_uid in fits and (likeness := _likeness(current, view)) is not None]
-    if not alike:
-        return None, f"the study of {day} has no series like this one", ()
-    ordered = [view for _, view in sorted(alike, key=_best)]
+    fitting = [view for view in views if view.series_instance_uid in fits]
+    likely = [(likeness, view) for view in fitting if (likeness := _likeness(current, view) if alike else _ALIKE) is not None]
+    if not likely:
+        return None, f"the study of {day} has no series {'like this one' if alike else 'that the route asks for'}", ()
+    ordered = [view for _, view in sorted(likely, key=_best)]
     unfit = list(takewhile(lambda view: view.series_instance_uid in study.unfit, ordered))
     why_not = "; ".join(f"{named(one)} of {day}: {study.unfit[one.series_instance_uid]}" for one in unfit[:_MOST_NAMED])
     return next(iter(ordered[len(unfit) :]), None), why_not, unfit

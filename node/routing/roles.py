@@ -169,7 +169,8 @@ def _why_not(doubled: Sequence[SeriesView], held: Sequence[SeriesView], why: Map
 def unknown_roles(route: Route, application: Application) -> list[str]:
     """What is wrong with the roles of a route, each with its place: those that the application lacks, and those that must be named."""
     known = {role.name: role for role in application.roles}
-    needed = [role.name for role in application.roles if not role.optional and not role.prior_of]
+    elsewise = {role.name for role in application.roles if of_another_modality(application, role)}
+    needed = [role.name for role in application.roles if not role.optional and (not role.prior_of or role.name in elsewise)]
     if not route.roles:
         says = f'route "{route.name}": {application.name} takes series in roles; say in `roles` which fills {", ".join(needed)}'
         return [says] if needed else []
@@ -182,13 +183,13 @@ def unknown_roles(route: Route, application: Application) -> list[str]:
             meant = next((name for name in known if near and name.lower() == near[0]), "")
             hint = f'did you mean "{meant}"?' if meant else f"possible: {', '.join(known)}"
             problems.append(f"{one.place}{application.name} has no such role; {hint}")
-        elif known[one.name].prior_of and one.when:
+        elif known[one.name].prior_of and one.when and one.name not in elsewise:
             problems.append(
                 f"{one.place}it is the prior of {known[one.name].prior_of}, whose conditions hold for it; only `within` is said"
             )
         elif not known[one.name].prior_of and one.within is not None:
             problems.append(f"{one.place}`within` is for a prior, and this is a series of the study")
-        elif not known[one.name].prior_of and not one.when:
+        elif (not known[one.name].prior_of or one.name in elsewise) and not one.when:
             problems.append(f"{one.place}no conditions; every series would do")
     unsaid = [name for name in needed if name not in {one.name for one in route.roles}]
     if unsaid:
@@ -197,6 +198,15 @@ def unknown_roles(route: Route, application: Application) -> list[str]:
 
 
 def asked_of_prior(route: Route, role: Role) -> Route:
-    """The route as it asks for the earlier series of a role: what that role's series has to be today."""
-    of = next((one.when for one in route.roles if one.name == role.prior_of), ())
+    """The route as it asks for the earlier series of a role: what it says of it, or what the role's series has to be today."""
+    said = {one.name: one.when for one in route.roles}
+    of = said.get(role.name) or said.get(role.prior_of, ())
     return replace(route, when=(*route.when, *of), needs=None, roles=())
+
+
+def of_another_modality(application: Application, role: Role) -> bool:
+    """Whether the role is a prior of other modalities than what it is the prior of: the route then has to say which series it is."""
+    if not role.prior_of or role.accepts is None:
+        return False
+    of = next(one for one in application.roles if one.name == role.prior_of)
+    return not set(role.accepts.modality) & set((of.accepts or application.accepts).modality)

@@ -397,7 +397,8 @@ ROUTES = Items(
                 name="roles",
                 kind=InRoles(),
                 says="Which series of the study fills each role of the one application of `run`: conditions beside those of `when`. Of a "
-                "role that is a prior, how old it may be at most: `{within: 3y}`. Where several fill one, `prefer` decides, or none does.",
+                "role that is a prior, how old it may be at most: `{within: 3y}`; of one of another modality conditions too. Where several "
+                "fill one, `prefer` decides, or none does.",
             ),
             Key(
                 name="each",

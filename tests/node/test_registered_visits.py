@@ -1,4 +1,5 @@
-"""Two visits of a head and two of a trunk go in by storescu, and a deformable and a rigid registration come out of `hilum serve`."""
+"""Two visits of a head, two of a trunk, and an MR and a CT of one, go in by storescu; a deformable and two rigid registrations come out of
+`hilum serve`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,13 @@ def settings(folder: Path) -> dict[str, object]:
         routes=[
             {"name": "heads", "when": {"Modality": "MR"}, "run": ["mr-deform"], "send": ["results"]},
             {"name": "trunks", "when": {"Modality": "CT"}, "run": ["ct-register"], "send": ["results"]},
+            {
+                "name": "planning",
+                "when": {"PatientID": "PLANNED"},
+                "run": ["mr-ct-register"],
+                "roles": {"CT": {"Modality": "CT"}, "MR": {"Modality": "MR"}},
+                "send": ["results"],
+            },
         ],
     )
 
@@ -107,25 +115,34 @@ def bent_mm(registration: Dataset, places: NDArray[np.float64]) -> tuple[float, 
 
 def test_visits_that_come_over_the_network_are_registered_on_the_later_study(tmp_path: Path) -> None:
     """The head by mr-deform, whose object halves what the rigid motion leaves of a known warp, and is read by SimpleITK; the trunk by
-    ct-register, whose matrix is the known motion to less than a voxel. Both are valid, and lie in the later study of their patient."""
-    pair = bent_head()
+    ct-register, and its MR on its CT by mr-ct-register, whose matrices are the known motion to less than a voxel. All are valid, and lie in
+    the later study of their patient."""
+    pair, before = bent_head(), np.linalg.inv(_LAIN).astype(np.float64)
     visits = {
         "HEAD": {"prior": slab(pair["prior"]), "current": slab(pair.reference)},
-        "TRUNK": {"prior": trunk(1, np.linalg.inv(_LAIN).astype(np.float64), _TRUNK), "current": trunk(1, np.eye(4), _TRUNK)},
+        "TRUNK": {"prior": trunk(1, before, _TRUNK), "current": trunk(1, np.eye(4), _TRUNK)},
+        "PLANNED": {"prior": trunk(1, before, _TRUNK, ct=False), "current": trunk(1, np.eye(4), _TRUNK)},
     }
     files = [file for who, both in visits.items() for visit, volume in both.items() for file in written(tmp_path, who, visit, volume)]
     with Node(settings(tmp_path), tmp_path) as node:
         said = dcmtk.storescu(node.port, *files, calling="SCANNER")
         assert said.code == 0, said
-        jobs = node.wait_for_jobs(lambda jobs: [one["state"] for one in jobs] == ["done", "done"], _PATIENCE_S, "both pairs are registered")
+        jobs = node.wait_for_jobs(lambda jobs: [one["state"] for one in jobs] == ["done"] * 3, _PATIENCE_S, "all pairs are registered")
     assert {job["application"]: job["study_uid"] for job in jobs} == {
         "mr-deform": study("HEAD", "current"),
         "ct-register": study("TRUNK", "current"),
+        "mr-ct-register": study("PLANNED", "current"),
     }
     paths = {path: dcmread(path) for path in (tmp_path / "results").rglob("*.dcm")}
     registrations = {str(one.PatientID): (path, one) for path, one in paths.items() if one.Modality == "REG"}
     assert {who: one.StudyInstanceUID for who, (_, one) in registrations.items()} == {who: study(who, "current") for who in visits}
-    assert [dciodvfy(path) for path, _ in registrations.values()] == [[], []]
+    assert [dciodvfy(path) for path, _ in registrations.values()] == [[], [], []]
+    (laid,) = {
+        (one.Modality, one.FrameOfReferenceUID)
+        for one in paths.values()
+        if one.PatientID == "PLANNED" and "Rows" in one and one.Modality == "MR"
+    }
+    assert laid == ("MR", frame("PLANNED", "current"))
     ((path, report),) = [(path, one) for path, one in paths.items() if one.Modality == "SR"]
     assert dciodvfy(path) == []
     told = numbers(report)
@@ -138,9 +155,8 @@ def test_visits_that_come_over_the_network_are_registered_on_the_later_study(tmp
     found_mm, rigid_mm = bent_mm(registrations["HEAD"][1], places[:: len(places) // 500])
     assert rigid_mm > 0.5
     assert found_mm < rigid_mm / 2
-    (step,) = item_of(
-        registrations["TRUNK"][1].RegistrationSequence, frame("TRUNK", "prior"), "FrameOfReferenceUID"
-    ).MatrixRegistrationSequence
-    (matrix,) = step.MatrixSequence
-    found = np.array(matrix.FrameOfReferenceTransformationMatrix, dtype=float).reshape(4, 4)
-    assert trunk_error_mm(found, _LAIN) < STEP_MM
+    for who in ("TRUNK", "PLANNED"):
+        (step,) = item_of(registrations[who][1].RegistrationSequence, frame(who, "prior"), "FrameOfReferenceUID").MatrixRegistrationSequence
+        (matrix,) = step.MatrixSequence
+        found = np.array(matrix.FrameOfReferenceTransformationMatrix, dtype=float).reshape(4, 4)
+        assert trunk_error_mm(found, _LAIN) < STEP_MM

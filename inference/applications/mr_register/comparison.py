@@ -9,7 +9,7 @@ from inference.imaging.subject import VolumeSet
 LABEL = "prior on current"
 
 
-def compared(application: str, pair: VolumeSet) -> Findings:
+def compared(application: str, both: VolumeSet) -> Findings:
     """Register the prior onto the current volume, and resample it there.
 
     There are no coded measurements: DCM has displacements of deformations (110822 to 110824) and dimensions of models (110856, 110859),
@@ -25,13 +25,14 @@ def compared(application: str, pair: VolumeSet) -> Findings:
         They overlap and do not fit: another person, or another contrast altogether.
     """
     demand(application, "SimpleITK")
-    current, prior = pair.reference, pair["prior"]
+    current, prior = both.reference, both.prior
+    assert prior is not None, "the applications that register have one"
     # SimpleITK takes a tenth of a second to import, and manifests are read by commands that run nothing
     from inference.imaging.registration.rigid import align, resample_onto
 
     aligned = align(current, prior)
     fit = fit_of(current.modality, prior.modality)
-    assert fit is not None, "the applications that register pairs take CT or MR"
+    assert fit is not None, "the applications that register take CT or MR"
     refuse_unlike(aligned.likeness, f"prior series {prior.series_instance_uid}", f"series {current.series_instance_uid}", fit)
     moved_mm, turned_degrees = extent(aligned.matrix, aligned.middle)
     voxels = resample_onto(current, prior, aligned.matrix)

@@ -15,6 +15,7 @@ NOUNS: Mapping[str, str] = {
     "lung-nodule": "肺结节",
     "mr-brain": "颅内容积",
     "mr-brain-structures": "脑深部结构",
+    "mr-ct-register": "MR与CT配准",
     "mr-deform": "MR前后形变配准",
     "mr-denoise": "头部MR降噪",
     "mr-glioma": "胶质瘤",

@@ -19,6 +19,7 @@ BUILT_IN = (
     "lung-nodule",
     "mr-brain",
     "mr-brain-structures",
+    "mr-ct-register",
     "mr-deform",
     "mr-denoise",
     "mr-glioma",

@@ -34,6 +34,7 @@ def test_there_are_such_examples() -> None:
         "Say several conditions together",
         "Call conditions by a name",
         "Give the series of a study their roles",
+        "Lay an earlier MR on a CT",
     }
     assert _examples()["Call conditions by a name"][2]
 

@@ -30,6 +30,7 @@ APPLICATIONS = {
         Role(name="FLAIR before", prior_of="FLAIR"),
         Role(name="T1 before", prior_of="T1", optional=True),
     ),
+    "planning": (Role(name="T1"), Role(name="CT before", prior_of="T1", accepts=Accepts(modality=("CT",)))),
 }
 TODAY: dict[str, Any] = {"PatientID": "4711", "StudyDate": "20260310", "StudyTime": "101500"}
 
@@ -201,6 +202,30 @@ def test_priors_that_turn_out_to_be_anothers_end_the_job(node: MiniNode, deliver
     else:
         assert (job.code, "another patient's" in str(job.reason)) == (PriorMistaken.code, True)
     assert "sclerosis: FLAIR before: no prior: no earlier study of this patient is here" in reasons(node)["1.1.4"]
+
+
+def test_a_prior_of_another_modality_is_what_the_route_says_it_is(node: MiniNode) -> None:
+    """Its name and its slices are another's: the conditions of its role hold for it, and none of today's series. Whether it comes before
+    the series of today or behind it, there is one job."""
+    bone = RoleConditions(
+        name="CT before", when=(Condition(keyword="SeriesDescription", operator=ConditionOperator.EQUALS, expected=("bone",)),)
+    )
+    node.configure(routes=(Route(name="planning", run=("planning",), send=("archive",), roles=(called("T1"), bone), needs=WAITS),))
+    ct: dict[str, Any] = {"Modality": "CT", "StudyDate": "20250301", "ImageOrientationPatient": (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)}
+    came(node, "T1")
+    route(node)
+    assert live(node) == []
+    came(node, "lung", study="1.2", number=1, **ct)
+    route(node)
+    assert live(node) == []
+    assert "has no series that the route asks for" in reasons(node)["1.1.1"]
+    came(node, "bone", study="1.3", number=1, **ct)
+    route(node)
+    (job,) = live(node)
+    assert in_roles(node, job) == {"T1": "1.1.1", "CT before": "1.3.1"}
+    came(node, "T1", study="1.4", StudyDate="20260601")
+    route(node)
+    assert [in_roles(node, one) for one in live(node) if one.study_instance_uid == "1.4"] == [{"T1": "1.4.1", "CT before": "1.3.1"}]
 
 
 def replayed(node: MiniNode, edited: Route) -> list[tuple[str, tuple[bool, bool], tuple[bool, bool]]]:
