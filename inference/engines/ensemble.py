@@ -19,6 +19,9 @@ from inference.engines.errors import BrokenEnsemble
 from inference.engines.modelconfig import ModelConfig, TensorConfig, compatible
 from inference.engines.port import ModelRef, Tensors
 
+MARKED = "hilum.not_finite"
+"""Parameter of an ensemble's config.pbtxt: with the value "marked" its own answer tells where a step gave what is no number."""
+
 
 class Configs(Protocol):
     """Where the configurations of an ensemble's members come from."""
@@ -83,6 +86,18 @@ def ensemble_of(model: ModelRef, configs: Configs) -> Ensemble:
     members = [Member(model=configs.served(step.model, step.version), inputs=step.inputs, outputs=step.outputs) for step in config.steps]
     _Fitting(config).check([(member, configs.config(member.model)) for member in members])
     return Ensemble(config=config, members=_let_go(config, _ordered(config, members)))
+
+
+def to_be_looked_into(ensemble: Ensemble, configs: Configs) -> bool:
+    """Whether something that is no number could become an answer unseen, where another computes all steps in one call: floating-point
+    values go from one step to another, and nothing says that the answer tells (`MARKED`)."""
+    taken = {tensor for member in ensemble.members for tensor in member.inputs.values()}
+    handed_on = any(
+        tensor.dtype.kind == "f" and member.outputs.get(tensor.name) in taken
+        for member in ensemble.members
+        for tensor in configs.config(member.model).outputs
+    )
+    return handed_on and ensemble.config.parameters.get(MARKED) != "marked"
 
 
 def ensemble_digest(model: ModelRef, configs: Configs, digest_of: Callable[[ModelRef], str]) -> str:

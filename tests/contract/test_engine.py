@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from inference.engines.embedded.engine import EmbeddedEngine
-from inference.engines.errors import DigestMismatch, EngineTimeout, ModelMissing, UnreadableModel, WrongTensors
+from inference.engines.ensemble import MARKED
+from inference.engines.errors import DigestMismatch, EngineTimeout, ModelMissing, NotFinite, UnreadableModel, WrongTensors
 from inference.engines.port import Engine, ModelRef
 from inference.engines.repository import Repository
 from inference.engines.tiling import infer_tiled
@@ -18,7 +19,7 @@ from inference.engines.triton.engine import TritonEngine
 from inference.engines.triton.server import LocalTriton
 from inference.errors import EngineError, ModelError
 from tests.lab.triton import servers
-from tests.unit.engines.models import fill, put_refusing
+from tests.unit.engines.models import fill, put_ensemble, put_refusing
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
@@ -33,6 +34,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository that the tests only read."""
     repository = tmp_path_factory.mktemp("models")
     fill(repository)
+    put_ensemble(repository, "twice", TWICE)
+    put_ensemble(repository, "marked", TWICE + f'parameters {{ key: "{MARKED}" value {{ string_value: "marked" }} }}')
     return repository
 
 
@@ -110,6 +113,29 @@ def test_an_ensemble_is_one_call(engine: Engine) -> None:
     np.testing.assert_array_equal(answer["values"], values)
     np.testing.assert_array_equal(answer["DOUBLED"], values * 2)
     engine.check(ModelRef(name="prepared"))
+
+
+TWICE = """
+platform: "ensemble"
+max_batch_size: 4
+input [ { name: "IN" data_type: TYPE_FP32 dims: [ 1, 4, 4, 4 ] } ]
+output [ { name: "OUT" data_type: TYPE_FP32 dims: [ 1, 4, 4, 4 ] } ]
+ensemble_scheduling { step [
+  { model_name: "double_onnx" model_version: -1 input_map { key: "x" value: "IN" } output_map { key: "y" value: "once" } },
+  { model_name: "double_onnx" model_version: -1 input_map { key: "x" value: "once" } output_map { key: "y" value: "OUT" } }
+] }
+"""
+
+
+def test_no_step_of_an_ensemble_is_given_what_is_no_number(engine: Engine, models: Path) -> None:
+    """A server hands it on without a word: the steps are asked one by one, unless the ensemble says that its answer tells."""
+    spoiled = CUBE.copy()
+    spoiled[0, 0, 1, 2, 3] = np.nan
+    np.testing.assert_array_equal(engine.infer(ModelRef(name="twice"), {"IN": CUBE})["OUT"], 4 * CUBE)
+    with pytest.raises(NotFinite, match='model "double_onnx" gives values that are no numbers, or are infinite, in its output "y"'):
+        engine.infer(ModelRef(name="twice"), {"IN": spoiled})
+    if isinstance(engine, TritonEngine):
+        assert np.isnan(engine.infer(ModelRef(name="marked"), {"IN": spoiled})["OUT"]).sum() == 1
 
 
 def test_what_an_ensemble_is_given_is_checked_as_a_models_inputs_are(engine: Engine) -> None:

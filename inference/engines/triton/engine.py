@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -206,7 +207,8 @@ class TritonEngine:
     def _served(self, call: Call) -> dict[str, NDArray[Any]]:
         """Compute on a model that was checked; one that the server lost meanwhile is loaded again, once."""
         self._sharing.tidy()
-        self._models.checked(call.model)
+        if (ensemble := self._models.checked(call.model).apart) is not None:
+            return ensemble.run(call.inputs, partial(self._step, call))
         restarts = self._models.restarts(call.model)
         try:
             return self._computing.compute(call)
@@ -217,3 +219,7 @@ class TritonEngine:
         except ModelCrashed:
             self._models.restart(call.model, restarts)
             raise
+
+    def _step(self, call: Call, model: ModelRef, inputs: Tensors) -> dict[str, NDArray[Any]]:
+        """One step of an ensemble, by itself."""
+        return self._served(replace(call, model=model, config=self._models.config(model), inputs=inputs))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inference.engines.ensemble import ensemble_of
+from inference.engines.ensemble import Ensemble, ensemble_of, to_be_looked_into
 from inference.engines.errors import EngineAway, ModelCrashed, ModelNotServed, UnreadableModel
 from inference.engines.modelconfig import ModelConfig
 from inference.engines.port import Load, ModelRef
@@ -24,11 +24,13 @@ _UNREADABLE = "is at UNAVAILABLE state"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Checked:
-    """A model that was compared at `at`; `queues` are those of the models that compute (an ensemble's steps)."""
+    """A model that was compared at `at`; `queues` are those of the models that compute (an ensemble's steps). `apart` is an ensemble whose
+    steps have to be asked one by one, since the server does not look at what they give each other."""
 
     at: float
     at_once: int
     queues: tuple[QueueTime, ...] = field(default=())
+    apart: Ensemble | None = None
 
 
 class Models:
@@ -113,15 +115,16 @@ class Models:
             expected, digest = self.config(model), self.digest(model)
             served = self._served(model)
             compare(model, expected, served, digest, self._calls.address)
-            if expected.steps:
-                for member in ensemble_of(model, self._repository).members:
-                    self.check(member.model)
+            ensemble = ensemble_of(model, self._repository) if expected.steps else None
+            for member in ensemble.members if ensemble else ():
+                self.check(member.model)
             steps = tuple(self._ask_config(ModelRef(name=name, version=version)) for name, version in served.steps)
             computing = served.steps or ((model.name, model.version),)
             checked = _Checked(
                 at=self._seconds(),
                 at_once=min([step.at_once for step in steps] or [served.at_once]),
                 queues=tuple(self._queue(name, version) for name, version in computing),
+                apart=ensemble if ensemble and to_be_looked_into(ensemble, self._repository) else None,
             )
             self._checked[model] = checked
             return checked
