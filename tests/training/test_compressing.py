@@ -11,7 +11,7 @@ from torch import nn
 
 from training.compressing.cli import compress
 from training.compressing.offered import judged, losses, told
-from training.compressing.pace import Pace
+from training.compressing.pace import CallTimes
 from training.compressing.taught import taught, taught_loss
 from training.compressing.thinned import thinned
 from training.compressing.widths import narrower
@@ -163,7 +163,7 @@ def evaluation(values: list[float]) -> dict[str, Any]:
 def test_the_rule_is_half_a_hundredth_and_half_as_fast_again(lost: float, times: float, why: str) -> None:
     """A loss that is the same of every patient has that loss for its bound."""
     before = [0.8, 0.85, 0.9, 0.7, 0.95, 0.6]
-    speed = Pace(first_s=times, second_s=1.0, times=times, at_least=times, runtime="x")
+    speed = CallTimes(first_s=times, second_s=1.0, times=times, at_least=times, runtime="x")
     found = judged(evaluation(before), evaluation([value - lost for value in before]), speed, "Thinner")
     assert found["figures"][0]["bound"] == pytest.approx(lost)
     assert (found["offered"], found["why"]) == (not why, why)

@@ -15,7 +15,7 @@ from training.errors import BrokenRun, OtherRun, UnfitSetting
 from training.runs import default_run, demand_installed
 
 if TYPE_CHECKING:
-    from training.compressing.pace import Pace
+    from training.compressing.pace import CallTimes
     from training.recipe import Recipe
 
 THINNER = "thinner"
@@ -160,7 +160,7 @@ def _refuse_others(recipe: "Recipe") -> None:
         )
 
 
-def _pace(recipe: "Recipe", network: Any, small: Any) -> "Pace":
+def _pace(recipe: "Recipe", network: Any, small: Any) -> "CallTimes":
     """How fast both are in ONNX, which OpenVINO computes."""
     from training.compressing.pace import pace
     from training.export import packed, packed_ref

@@ -33,7 +33,7 @@ _CONVOLUTIONS = {
 
 
 @dataclass(slots=True, eq=False)
-class Space:
+class CoupledChannels:
     """Channels that are made by a layer.
 
     Attributes
@@ -61,9 +61,9 @@ class Space:
     made: set[tuple[str, int]] = field(default_factory=set)
     uses: set[tuple[str, int, int]] = field(default_factory=set)
     features: set[str] = field(default_factory=set)
-    into: "Space | None" = None
+    into: "CoupledChannels | None" = None
 
-    def root(self) -> "Space":
+    def root(self) -> "CoupledChannels":
         """The space that it was coupled into."""
         found = self
         while found.into is not None:
@@ -71,7 +71,7 @@ class Space:
         return found
 
 
-def spaces(network: Any, shape: tuple[int, ...]) -> tuple[Space, ...]:
+def spaces(network: Any, shape: tuple[int, ...]) -> tuple[CoupledChannels, ...]:
     """All spaces of a network for images (N, C, …) of this shape, coupled ones as one; the network is taken as it is served.
 
     Raises
@@ -89,8 +89,8 @@ class _Graph:
     def __init__(self, program: Any) -> None:
         signature = program.graph_signature
         self._tensors: Mapping[str, str] = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-        self._all: list[Space] = []
-        self._of: dict[Any, tuple[Space, ...]] = {}
+        self._all: list[CoupledChannels] = []
+        self._of: dict[Any, tuple[CoupledChannels, ...]] = {}
         self._claimed: set[tuple[str, int]] = set()
         for node in program.graph.nodes:
             if node.op == "placeholder" and node.name not in self._tensors:
@@ -101,10 +101,10 @@ class _Graph:
             elif node.op == "output":
                 self._fix(node.all_input_nodes)
 
-    def spaces(self) -> tuple[Space, ...]:
+    def spaces(self) -> tuple[CoupledChannels, ...]:
         return tuple(space for space in self._all if space.into is None and space.uses)
 
-    def _follow(self, node: Any) -> tuple[Space, ...]:
+    def _follow(self, node: Any) -> tuple[CoupledChannels, ...]:
         name = str(node.target).split(".")[1] if "." in str(node.target) else str(node.target)
         if name in _CONVOLUTIONS:
             found = self._convolution(node, transposed=_CONVOLUTIONS[name])
@@ -125,7 +125,7 @@ class _Graph:
             return self._kept(node)
         return found
 
-    def _convolution(self, node: Any, *, transposed: bool) -> tuple[Space, ...] | None:
+    def _convolution(self, node: Any, *, transposed: bool) -> tuple[CoupledChannels, ...] | None:
         image, weight, bias = (*node.args, None)[:3]
         name, values = self._tensor(weight), weight.meta["val"]
         before = self._of.get(image)
@@ -148,7 +148,7 @@ class _Graph:
         self._also((found,), bias)
         return (found,)
 
-    def _linear(self, node: Any) -> tuple[Space, ...] | None:
+    def _linear(self, node: Any) -> tuple[CoupledChannels, ...] | None:
         features, weight, bias = (*node.args, None)[:3]
         name, before = self._tensor(weight), self._of.get(features)
         if name is None or before is None or features.meta["val"].ndim != 2:
@@ -160,7 +160,7 @@ class _Graph:
         self._also((found,), bias)
         return (found,)
 
-    def _each_channel(self, node: Any, name: str) -> tuple[Space, ...] | None:
+    def _each_channel(self, node: Any, name: str) -> tuple[CoupledChannels, ...] | None:
         """A normalisation, or a slope: tensors with a value a channel, or none."""
         image, given = node.args[0], node.args[1:]
         before = self._of.get(image)
@@ -178,7 +178,7 @@ class _Graph:
             before[0].root().features.add(path)
         return before if len(before) == 1 or name in ("prelu", "batch_norm") else None
 
-    def _sum(self, node: Any) -> tuple[Space, ...] | None:
+    def _sum(self, node: Any) -> tuple[CoupledChannels, ...] | None:
         shape = node.meta["val"].shape
         sides = [self._of[each] for each in node.args[:2] if each in self._of and each.meta["val"].ndim == len(shape)]
         whole = [each for each in node.args[:2] if isinstance(each, torch.fx.Node)]
@@ -192,14 +192,14 @@ class _Graph:
                 self._couple(first.root(), second.root())
         return sides[0]
 
-    def _side_by_side(self, node: Any) -> tuple[Space, ...] | None:
+    def _side_by_side(self, node: Any) -> tuple[CoupledChannels, ...] | None:
         images = node.args[0]
         axis = node.args[1] if len(node.args) > 1 else 0
         if axis != 1 or any(each not in self._of for each in images):
             return None
         return tuple(space for each in images for space in self._of[each])
 
-    def _passed(self, node: Any) -> tuple[Space, ...] | None:
+    def _passed(self, node: Any) -> tuple[CoupledChannels, ...] | None:
         image, made = node.args[0], node.meta["val"]
         before = self._of.get(image)
         if before is None or not isinstance(made, torch.Tensor):
@@ -209,11 +209,11 @@ class _Graph:
             return None
         return before
 
-    def _also(self, layout: tuple[Space, ...], tensor: Any) -> None:
+    def _also(self, layout: tuple[CoupledChannels, ...], tensor: Any) -> None:
         if (name := self._tensor(tensor)) is not None:
             self._used(layout, name, 0)
 
-    def _used(self, layout: tuple[Space, ...], name: str, axis: int) -> None:
+    def _used(self, layout: tuple[CoupledChannels, ...], name: str, axis: int) -> None:
         if (name, axis) in self._claimed:
             raise UnfitSetting(f"{name} serves several layers of the network: such a network is not made thinner")
         self._claimed.add((name, axis))
@@ -225,19 +225,19 @@ class _Graph:
     def _tensor(self, node: Any) -> str | None:
         return self._tensors.get(node.name) if isinstance(node, torch.fx.Node) else None
 
-    def _space(self, width: int, *, fixed: bool = False) -> Space:
-        made = Space(width=int(width), fixed=fixed)
+    def _space(self, width: int, *, fixed: bool = False) -> CoupledChannels:
+        made = CoupledChannels(width=int(width), fixed=fixed)
         self._all.append(made)
         return made
 
-    def _seen(self, layout: tuple[Space, ...], node: Any) -> None:
+    def _seen(self, layout: tuple[CoupledChannels, ...], node: Any) -> None:
         value = node.meta.get("val")
         if isinstance(value, torch.Tensor):
             for space in layout:
                 root = space.root()
                 root.places = max(root.places, int(value.shape[2:].numel()))
 
-    def _kept(self, node: Any) -> tuple[Space, ...]:
+    def _kept(self, node: Any) -> tuple[CoupledChannels, ...]:
         value = node.meta.get("val")
         if not isinstance(value, torch.Tensor) or value.ndim < 2:
             return ()
@@ -248,7 +248,7 @@ class _Graph:
             for space in self._of.get(node, ()):
                 space.root().fixed = True
 
-    def _couple(self, one: Space, other: Space) -> None:
+    def _couple(self, one: CoupledChannels, other: CoupledChannels) -> None:
         if one is other:
             return
         one.fixed |= other.fixed or (bool(one.parts) and bool(other.parts) and one.parts != other.parts)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.compressing.pace import Pace
+from training.compressing.pace import CallTimes
 from training.errors import BrokenRun, NotOffered
 from training.evaluation.bootstrap import over_patients
 from training.evaluation.classification import auc
@@ -22,7 +22,7 @@ COMPRESSED = "compressed.json"
 
 
 def judged(
-    first: Mapping[str, Any], second: Mapping[str, Any], found: Pace, how: str, weights: tuple[int, int] | None = None
+    first: Mapping[str, Any], second: Mapping[str, Any], found: CallTimes, how: str, weights: tuple[int, int] | None = None
 ) -> dict[str, Any]:
     """What COMPRESSED holds of a smaller network, from both evaluations and how fast the two are.
 

@@ -22,7 +22,7 @@ _CALL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class CallTimes:
     """Of pairs of turns.
 
     Attributes
@@ -43,7 +43,7 @@ class Pace:
     runtime: str
 
 
-def pace(first: Path, second: Path, model: ModelRef, shape: tuple[int, ...], pairs: int = PAIRS) -> Pace:
+def pace(first: Path, second: Path, model: ModelRef, shape: tuple[int, ...], pairs: int = PAIRS) -> CallTimes:
     """Compare one model's versions in two repositories on inputs (N, C, …) of one shape."""
     image = {"INPUT__0": golden_input(shape, np.dtype(np.float32))}
     with contextlib.closing(EmbeddedEngine(first, threads=1)) as one, contextlib.closing(EmbeddedEngine(second, threads=1)) as other:
@@ -67,7 +67,7 @@ def pace(first: Path, second: Path, model: ModelRef, shape: tuple[int, ...], pai
             for side in (0, 1) if number % 2 else (1, 0):
                 took[side].append(sides[side]())
         ratios = [slow / quick for slow, quick in zip(*took, strict=True)]
-        return Pace(
+        return CallTimes(
             first_s=median(took[0]),
             second_s=median(took[1]),
             times=median(ratios),

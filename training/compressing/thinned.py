@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.compressing.coupled import Space, spaces
+from training.compressing.coupled import CoupledChannels, spaces
 from training.compressing.widths import Widths
 
 
@@ -43,7 +43,7 @@ def thinned(network: Any, shape: tuple[int, ...], keep: float, costly: float = 0
     return state, Widths(tensors={name: tuple(values.shape) for name, values in state.items()}, features=features)
 
 
-def _strongest(space: Space, state: Mapping[str, torch.Tensor], keep: float) -> NDArray[np.intp]:
+def _strongest(space: CoupledChannels, state: Mapping[str, torch.Tensor], keep: float) -> NDArray[np.intp]:
     """The channels that stay, in their order."""
     norms = np.zeros(space.width)
     for name, axis in space.made:
