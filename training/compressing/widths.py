@@ -90,9 +90,9 @@ def narrower(network: Callable[[], Any], widths: Widths) -> Any:
 def _tell(module: Any) -> None:
     """A layer says by its attributes how wide it is, and computes by some of them."""
     shape: tuple[int, ...] = tuple(module.weight.shape)
-    if isinstance(module, nn.modules.conv._ConvTransposeNd):
+    if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
         module.in_channels, module.out_channels = shape[:2]
-    elif isinstance(module, nn.modules.conv._ConvNd):
+    elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         # of a filter a channel there are as many groups as channels
         module.groups = shape[0] if module.groups > 1 else 1
         module.in_channels, module.out_channels = shape[1] * module.groups, shape[0]
