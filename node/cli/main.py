@@ -168,6 +168,12 @@ def build() -> App:
             _MAKE,
         ),
         (
+            "choose",
+            "training.choosing.cli:choose",
+            "Name the patients of an archive who should be labelled next, by a network of those who are labelled (active learning).",
+            _MAKE,
+        ),
+        (
             "export",
             "training.cli:export",
             "Enter an evaluated model into the model repository as its next version, with its card; it is served from now on.",

@@ -375,8 +375,8 @@ def test_the_page_is_followed(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
     for seed in range(20, 26):
         write_study(tmp_path / "ARCHIVE", seed)
     page = HowTo("few-labels.md")
-    train, evaluate, again = page.commands()
-    for command in (train, evaluate, again):
+    train, evaluate, again, choose = page.commands()
+    for command in (train, evaluate, again, choose):
         program, *words = shlex.split(page.typed(command))
         assert program == "hilum"
         short = ["--epochs", "1", "--name", "balls"] if words[0] == "train" else []

@@ -8,8 +8,9 @@ from typing import Any
 
 from training.errors import UnfitData
 
+SERIES = "SeriesInstanceUID"
 IDENTIFIERS = {
-    "SeriesInstanceUID": 0x0020000E,
+    SERIES: 0x0020000E,
     "StudyInstanceUID": 0x0020000D,
     "AccessionNumber": 0x00080050,
     "PatientID": 0x00100020,
@@ -29,6 +30,8 @@ PARTICIPANT, SESSION = "participant_id", "session_id"
 """Columns of BIDS: a subject, and one of its visits."""
 PATIENT_COLUMNS = frozenset({"patient", "patientid", "patient_id", "subject", "subject_id", "participant", "participant_id", "person_id"})
 """Columns that say whose image a file is."""
+CHOSEN = "chosen because"
+"""The column that says why an image was chosen to be labelled (`hilum choose`): no label."""
 YES = frozenset({"1", "1.0", "yes", "true", "present", "positive"})
 NO = frozenset({"0", "0.0", "no", "false", "absent", "negative"})
 """Whole numbers with a point are what statistics programs write of a column in which a cell is empty."""

@@ -4,7 +4,7 @@ DICOM series, NIfTI files and pictures are read, each by the code that reads the
 out, and said.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,10 +14,11 @@ import numpy as np
 
 from inference.applications.accept import check
 from inference.errors import HilumError
-from inference.imaging.subject import Images
+from inference.imaging.subject import Images, Subject, all_sources
 from inference.imaging.volume import Volume
 from training.data.cases import Case, Labelled, LabelledSubject
 from training.data.dicom import LabelledSeries, read_studies
+from training.data.lines import INSTANCE, SERIES
 from training.data.pictures import ENDINGS, read_picture
 from training.errors import UnfitData, UnfitSetting
 from training.pretraining.apart import apart, images_of
@@ -30,20 +31,35 @@ from training.tasks.regression import Estimator
 from training.tasks.segmentation import Segmenter
 
 _TOLD = 5
+PATH = "path"
+"""The column by which lines of a table name files."""
+HELD_OUT = "those who choose, or are held out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveImage:
+    """How a line of a table names an image: by which column, and what stands there; `patient_id` is "" where no header says whose it is."""
+
+    column: str
+    name: str
+    patient_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unlabelled:
-    """Cases as the recipe's `example` takes them, without truth; `left_out` says of what is not among them why. Of `nameless` of them no
-    header says whose they are: files of NIfTI, pictures, and DICOM without a PatientID."""
+    """Cases as the recipe's `example` takes them, without truth; `left_out` says of what is not among them why, `others` are those lines of
+    it that are of patients who are known. Of `nameless` of the cases no header says whose they are: files of NIfTI, pictures, and DICOM
+    without a PatientID. `images` are by the names of the cases."""
 
     cases: tuple[Case, ...]
     left_out: tuple[str, ...]
+    others: tuple[str, ...]
     nameless: int
+    images: Mapping[str, ArchiveImage]
 
 
-def unlabelled(folder: Path, recipe: Recipe, modality: str | None, others: Sequence[Case]) -> Unlabelled:
-    """All of a folder that the recipe can prepare; the patients and the images of `others`, who choose or are held out, are left out.
+def unlabelled(folder: Path, recipe: Recipe, modality: str | None, others: Sequence[Case], are: str = HELD_OUT) -> Unlabelled:
+    """All of a folder that the recipe can prepare; the patients and the images of `others` are left out. `are` says who they are.
 
     Raises
     ------
@@ -59,11 +75,11 @@ def unlabelled(folder: Path, recipe: Recipe, modality: str | None, others: Seque
         )
     asked = modality or recipe.application.accepts.modality[0]
     not_seen = apart(others)
-    cases, left_out, nameless = list[Case](), list[str](), 0
+    cases, left_out, theirs, nameless, images = list[Case](), list[str](), list[str](), 0, dict[str, ArchiveImage]()
     for name, patient, subject in _subjects(folder, asked, left_out):
         known = not_seen.has_name(Path(name)) if patient is None else not_seen.has_patient(patient)
         if known:
-            left_out.append(f"{name}: its patient is one of those who choose, or are held out")
+            theirs.append(f"{name}: its patient is one of {are}")
             continue
         case = Case(patient=patient or name, name=f"unlabelled {name}", load=partial(_without_truth, recipe, subject))
         try:
@@ -74,17 +90,28 @@ def unlabelled(folder: Path, recipe: Recipe, modality: str | None, others: Seque
             # what serving would refuse teaches nothing of what it takes: a localizer, another modality
             check(recipe.application, read.subject)
             if not images_of(read.subject).isdisjoint(not_seen.images):
-                left_out.append(f"{name}: it is an image of those who choose, or are held out")
+                theirs.append(f"{name}: it is an image of {are}")
                 continue
             recipe.example(read)
         except HilumError as unfit:
             left_out.append(f"{name}: {unfit} [{unfit.code}]")
             continue
         cases.append(case)
+        images[case.name] = _named(name, patient, read.subject)
         nameless += patient is None or patient.startswith("\\")
+    every = (*left_out, *theirs)
     if not cases:
-        raise UnfitData(f"--unlabelled {folder}: nothing in it can be learned from" + "".join(f"; {one}" for one in left_out[:_TOLD]))
-    return Unlabelled(cases=tuple(cases), left_out=tuple(left_out), nameless=nameless)
+        raise UnfitData(f"--unlabelled {folder}: nothing in it can be learned from" + "".join(f"; {one}" for one in every[:_TOLD]))
+    return Unlabelled(cases=tuple(cases), left_out=every, others=tuple(theirs), nameless=nameless, images=images)
+
+
+def _named(name: str, patient: str | None, subject: Subject) -> ArchiveImage:
+    """Of DICOM by its UID, whatever its file is called."""
+    if patient is None:
+        return ArchiveImage(column=PATH, name=name, patient_id="")
+    of_one = isinstance(subject, Images)
+    uid = all_sources(subject)[0].sop_instance_uid if of_one else subject.series_instance_uid
+    return ArchiveImage(column=INSTANCE if of_one else SERIES, name=uid, patient_id=patient.partition("\\")[0])
 
 
 def _subjects(folder: Path, modality: str, left_out: list[str]) -> list[tuple[str, str | None, Callable[[], Any]]]:

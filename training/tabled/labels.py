@@ -25,6 +25,7 @@ from training.data.adni import AdniColumns, adni_columns
 from training.data.boxed import MarkedBox
 from training.data.coded import coded
 from training.data.lines import (
+    CHOSEN,
     FILE_COLUMNS,
     IDENTIFIERS,
     INSTANCE,
@@ -301,7 +302,7 @@ def _naming(file: Path, there: Sequence[str], roles: Sequence[str]) -> CaseColum
     files, patients = among(there, FILE_COLUMNS), among(there, PATIENT_COLUMNS)
     identifier = next((one for one in (INSTANCE, *IDENTIFIERS) if one in there and not (files and one == PATIENT)), None)
     if identifier is not None:
-        return CaseColumns(case=identifier, patient="", of_files=False, columns=frozenset((INSTANCE, FRAME, *IDENTIFIERS, *files)))
+        return CaseColumns(case=identifier, patient="", of_files=False, columns=frozenset((INSTANCE, FRAME, CHOSEN, *IDENTIFIERS, *files)))
     if not files and PARTICIPANT in there:
         return CaseColumns(
             case=PARTICIPANT, patient="", of_files=False, columns=frozenset((PARTICIPANT, SESSION, *patients)), of_participants=True
@@ -320,7 +321,8 @@ def _naming(file: Path, there: Sequence[str], roles: Sequence[str]) -> CaseColum
     several = files if len(files) > 1 else patients if len(patients) > 1 else []
     if several:
         raise UnfitData(f"{file}: the columns {', '.join(several)} all name one thing: take all but one out")
-    return CaseColumns(case=files[0], patient="".join(patients), of_files=True, columns=frozenset((FRAME, *IDENTIFIERS, *files, *patients)))
+    columns = frozenset((FRAME, CHOSEN, *IDENTIFIERS, *files, *patients))
+    return CaseColumns(case=files[0], patient="".join(patients), of_files=True, columns=columns)
 
 
 def _naming_roles(file: Path, there: Sequence[str], roles: Sequence[str], found: Sequence[str]) -> CaseColumns:
