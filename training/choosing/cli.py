@@ -59,16 +59,19 @@ def choose(
     demand_installed()
     from training import recipes
     from training.choosing.choices import Choice
-    from training.choosing.proposing import propose, summed_up, tables
+    from training.choosing.proposing import propose, refuse_written, summed_up, tables
     from training.compute import Device, Precision, chosen
 
     run = out or default_run(recipe)
+    file = to or run / _TABLE
+    # before minutes of reading
+    refuse_written(file)
     wanted = recipes.load(recipe, run)
     seed = wanted.seed_of(run)
     sides = wanted.sides(data, wanted.schedule.seed if seed is None else seed)
     compute = chosen(Device(device), Precision.FLOAT32, 1)
     found = propose(wanted, run, sides, unlabelled, Choice(by), number, modality, compute)
-    files = tables(found, to or run / _TABLE)
+    files = tables(found, file)
     if as_json:
         print(json.dumps({"tables": [str(file) for file in files], **asdict(found)}, indent=2))
     else:

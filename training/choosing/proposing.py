@@ -119,14 +119,20 @@ def tables(proposal: Proposal, file: Path) -> list[Path]:
     columns = list(dict.fromkeys(one.image.column for one in proposal.proposed))
     files = [file if at == 0 else file.with_name(f"{file.stem}-{column}{file.suffix}") for at, column in enumerate(columns)]
     for one in files:
-        _refuse_written(one)
+        refuse_written(one)
     for column, one in zip(columns, files, strict=True):
         rows = [(each.image.name, each.image.patient_id, proposal.why(each)) for each in proposal.proposed if each.image.column == column]
         _write(one, (column, _PATIENT if column == PATH else PATIENT, CHOSEN), rows)
     return files
 
 
-def _refuse_written(file: Path) -> None:
+def refuse_written(file: Path) -> None:
+    """Refuse to write over a table.
+
+    Raises
+    ------
+    UnfitSetting
+    """
     if file.exists():
         raise UnfitSetting(f"{file} is there already, and somebody may have labelled in it: name another file with --to")
 
