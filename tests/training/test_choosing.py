@@ -141,7 +141,7 @@ def test_radiographs_are_named_by_uid_all_of_a_patient_in_a_table_that_recipes_t
     film = partial(radiograph, PatientSex="O")
     for number, said in ((100, {}), (101, {"PatientID": "P100"}), (102, {}), (7, {}), (103, {"PatientID": ""}), (104, {"PatientID": ""})):
         film(archive / f"{number}.dcm", spotted(number + 500, True), number, **said)
-    short = {"epochs": 1, "window": (1, 16, 16), "name": "spots", "device": "cpu"}
+    short = {"epochs": 1, "window": (1, 32, 32), "name": "spots", "device": "cpu"}
     assert cli.train("classification", data=tmp_path / "labelled", labels=(str(table),), out=out, **short) == 0  # type: ignore[arg-type]
     asked = ("choose", "classification", "--data", str(tmp_path / "labelled"), "--out", str(out), "--unlabelled", str(archive))
     found = json.loads(run(*asked, "--number", "9", "--json").out)
