@@ -1,5 +1,6 @@
 """The ways in which the embedded engine can compute a model: which library, in which precision, with which memory layout."""
 
+import contextlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Mapping
@@ -100,4 +101,6 @@ def installed(runtime: Runtime) -> str | None:
         return importlib.metadata.version(runtime.value)
     except importlib.metadata.PackageNotFoundError:
         # the same module with CUDA is another distribution: onnxruntime-gpu
-        return importlib.metadata.version(f"{runtime.value}-gpu")
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(f"{runtime.value}-gpu")
+        raise
