@@ -149,6 +149,6 @@ class SiteFailed(TrainingError):
 
     code = "HLM-8027"
     remedy = (
-        "The message names the site and what it said; mend it there, and call the same command again: it goes on after the last round that "
-        "all sites were through with."
+        "The message names the site and the number of its error; refused.txt in that site's folder of runs says what to mend. Then call "
+        "the same command again: it goes on after the last round that all sites were through with."
     )

@@ -18,7 +18,7 @@ from tests.unit.cli.conftest import run as run
 from training.checkpoint import load
 from training.errors import OtherPlan, UnfitSetting
 from training.federated.agreement import SitePlan, agreed
-from training.federated.asked import SITES, Federated, Privacy, Site, of_text, site
+from training.federated.asked import REFUSED, SITES, Federated, Privacy, Site, of_text, site
 from training.federated.job import CLASSES, write_job
 from training.federated.private import private_training, refuse_layers
 from training.federated.server import HISTORY, wrong_with
@@ -116,18 +116,24 @@ def test_two_sites_learn_what_nvflare_averages_by_their_cases(tmp_path: Path, ru
 
 
 def test_a_site_says_why_it_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One class only, a recipe that trains several networks, too few cases for private steps: the sentence is the answer."""
+    """One class only, too few cases for private steps, no such folder: the sentence stays at the site, which tells the number of the error
+    and what it means; a folder may be called as a patient is, and a class is a label."""
 
-    def refused(here: Site, federated: Federated) -> str:
+    def refused(here: Site, federated: Federated, code: str) -> str:
         message = FLModel(params={}, meta={SAID: Step.PLAN.value, HELD: json.dumps({"asked": federated.text()})})
         _, told = answer("north", here, None, message)
-        return str(json.loads(told.meta[SAID])["refused"])
+        assert f"[{code}]" in json.loads(told.meta[SAID])["refused"]
+        kept = (here.runs / REFUSED).read_text(encoding="utf-8")
+        assert not {word for word in ("fine", "DOE", str(tmp_path)) if word in json.dumps(told.meta)}
+        assert code in kept
+        return kept
 
     one = _hospital(tmp_path / "one", 0, 12, ("fine",))
-    assert "nothing could be told apart" in refused(one, FEDERATED)
+    assert "nothing could be told apart" in refused(one, FEDERATED, "HLM-8002")
     both = _hospital(tmp_path / "both", 0, 24)
     private = replace(FEDERATED, privacy=Privacy(epsilon=8.0), asked=replace(FEDERATED.asked, norm=GROUPS))
-    assert "--epsilon: batches of 16 out of" in refused(both, private)
+    assert "--epsilon: batches of 16 out of" in refused(both, private, "HLM-8022")
+    assert "DOE^JANE" in refused(replace(both, data=tmp_path / "DOE^JANE", runs=tmp_path / "other runs"), FEDERATED, "HLM-8002")
     monkeypatch.setenv(SITES, str(tmp_path))
     with pytest.raises(UnfitSetting, match="is not a site's file"):
         site("north")

@@ -13,6 +13,8 @@ from training.planning import Asked
 
 SITES = "HILUM_SITES"
 """The variable of the environment that names the folder with a site's own file, NAME.json."""
+REFUSED = "refused.txt"
+"""In a site's folder of runs: why it could not go on. The sentence may name cases and files, and does not leave the site."""
 DELTA = 1e-5
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 

@@ -16,7 +16,7 @@ from typing import Any
 from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
 
 from training.errors import OtherPlan, OtherRun, SiteFailed
-from training.federated.asked import SITES, Federated, Site
+from training.federated.asked import REFUSED, SITES, Federated, Site
 from training.federated.server import GLOBAL, HISTORY, Federation
 
 NAME = "hilum"
@@ -80,6 +80,7 @@ def simulate(run: Path, federated: Federated, sites: Mapping[str, Site]) -> dict
         (there / "sites").mkdir()
         for name, one in sites.items():
             one.write(there / "sites", name)
+            (one.runs / REFUSED).unlink(missing_ok=True)
         workspace = there / "workspace"
         allowed = {"format_version": 2, "class_allow_list": [*DEFAULT_CLASS_ALLOW_LIST, *CLASSES.values()]}
         (workspace / "local").mkdir(parents=True)
@@ -97,6 +98,9 @@ def simulate(run: Path, federated: Federated, sites: Mapping[str, Site]) -> dict
         failed = (found or {}).get("failed") or {}
         said = failed.get("message") or f"the simulation ended with {ended.returncode} before it was through"
         kind = OtherPlan if failed.get("code") == OtherPlan.code else SiteFailed
+        # here all sites are one's own
+        own = {name: one.runs / REFUSED for name, one in sites.items()}
+        said = "; ".join([said, *(f"{name}: {path.read_text(encoding='utf-8').strip()}" for name, path in own.items() if path.is_file())])
         raise kind(f"{said}; what nvflare said lies in {run / LOGS / _LOG}")
     return found
 

@@ -6,8 +6,10 @@ a run's folder as any other, whose best.pt is the network that all sites have le
 
 import contextlib
 import hashlib
+import inspect
 import json
 import logging
+import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,7 +24,7 @@ from training.checkpoint import load, save
 from training.compute import Device, Precision, chosen
 from training.data.cases import Split
 from training.errors import UnfitSetting
-from training.federated.asked import Federated, Site, of_text, site
+from training.federated.asked import REFUSED, Federated, Site, of_text, site
 from training.federated.plans import shared, take
 from training.federated.private import PrivateTraining, private_training, refuse_layers
 from training.federated.words import HELD, SAID, Step
@@ -150,7 +152,8 @@ class LocalTraining:
 
 
 def answer(name: str, here: Site, local: LocalTraining | None, message: FLModel) -> tuple[LocalTraining | None, FLModel]:
-    """What a site answers; a refusal is an answer, too, or nobody but its own log would know why it ended."""
+    """What a site answers; a refusal is an answer, too, or nobody but its own log would know that it ended. Which error it was is sent; its
+    sentence, which may name cases and files, is kept at the site."""
     held, step = json.loads(message.meta[HELD]), Step(message.meta[SAID])
     told: dict[str, Any]
     weights: dict[str, Any] = {}
@@ -166,11 +169,21 @@ def answer(name: str, here: Site, local: LocalTraining | None, message: FLModel)
         else:
             told = local.ended(held, message.params)
     except HilumError as refused:
-        told = {"refused": str(refused), "code": refused.code}
-    except Exception as defect:  # noqa: BLE001  (whatever it is, the other sites wait, and somebody there has to hear why this one ended)
-        _LOG.exception("a step of a federated training failed")
-        told = {"refused": f"ended with {defect!r}"}
+        means = " ".join((inspect.getdoc(type(refused)) or "").partition("\n\n")[0].split())
+        told = {"refused": f"{means} [{refused.code}]", "code": refused.code}
+        _kept_here(here, f"{refused} [{refused.code}]")
+    except Exception as defect:  # noqa: BLE001  (whatever it is, the other sites wait, and somebody there has to hear that this one ended)
+        told = {"refused": f"ended with {type(defect).__name__}"}
+        # in no log: a startup kit of nvflare sends errors in it to the server, where nobody forbade that
+        _kept_here(here, traceback.format_exc())
     return local, FLModel(params=weights, meta={SAID: json.dumps(told)})
+
+
+def _kept_here(here: Site, why: str) -> None:
+    # a full disk may be why: then the number of the error, which is sent, has to do
+    with contextlib.suppress(OSError):
+        here.runs.mkdir(parents=True, exist_ok=True)
+        (here.runs / REFUSED).write_text(f"{why}\n", encoding="utf-8")
 
 
 def _begins(held: Mapping[str, Any], federated: Federated, *, last: bool = False) -> str:
