@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from training.compressing.cli import compress
-from training.compressing.offered import judged, losses, told
+from training.compressing.offered import judged, losses, offered, told
 from training.compressing.pace import CallTimes
 from training.compressing.taught import taught, taught_loss
 from training.compressing.thinned import thinned
-from training.compressing.widths import narrower
-from training.errors import UnfitSetting
+from training.compressing.widths import Widths, narrower
+from training.errors import NotOffered, UnfitSetting
 from training.networks.residual import ResidualNetwork
 from training.recipes.classification import network as classifier
 from training.recipes.hippocampus import network as hippocampus
@@ -168,6 +168,14 @@ def test_the_rule_is_half_a_hundredth_and_half_as_fast_again(lost: float, times:
     assert found["figures"][0]["bound"] == pytest.approx(lost)
     assert (found["offered"], found["why"]) == (not why, why)
     assert ("Not offered" in told(found)) == bool(why)
+
+
+def test_a_thinner_network_that_was_not_judged_yet_is_not_offered(tmp_path: Path) -> None:
+    """Ended between the evaluation and the verdict, a run has widths and no table: nobody knows what it loses."""
+    assert offered(tmp_path, "1") is None
+    assert Widths(tensors={"a": (4,)}, features={}).begin(tmp_path)
+    with pytest.raises(NotOffered, match="was not judged yet"):
+        offered(tmp_path, "1")
 
 
 def test_of_findings_the_areas_under_the_roc_curves_decide() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.compressing.pace import CallTimes
+from training.compressing.widths import WIDTHS
 from training.errors import BrokenRun, NotOffered
 from training.evaluation.bootstrap import over_patients
 from training.evaluation.classification import auc
@@ -129,11 +130,14 @@ def offered(run: Path, sha256: str) -> dict[str, Any] | None:
     Raises
     ------
     NotOffered
+        By the rule; or nobody has asked it yet.
     BrokenRun
         The network was changed since.
     """
     found = read(run)
     if found is None:
+        if (run / WIDTHS).is_file():
+            raise NotOffered(f"the thinner network of {run} was not judged yet: call `hilum compress` again, which goes on")
         return None
     if found["sha256"] != sha256:
         raise BrokenRun(f"{run / COMPRESSED} is of another network than the one that lies there: compress again")
