@@ -291,6 +291,9 @@ class _Run:
             return
         if state.get("identity") != self._identity:
             raise OtherRun(f"{self._out} holds another run: {state.get('identity')}; asked for is {self._identity}")
+        if self._ranks.turn and self._ranks.turn.begins == 0:
+            # a federation that begins anew: what this site has learned of an ended one, the others have not
+            return
         self._network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         if self._average:

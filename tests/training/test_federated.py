@@ -85,6 +85,18 @@ def test_a_round_begins_with_what_all_have_learned_and_goes_on_after_a_kill(tmp_
         assert all(torch.allclose(values, given[name], atol=1e-6) for name, values in state["network"].items())
 
 
+def test_a_federation_that_begins_anew_begins_with_the_weights_that_the_seed_draws(tmp_path: Path) -> None:
+    """As a job that is submitted again does, or one that was killed in its first round: what one site has learned of it others have not."""
+    recipe, data = smallest(), crops(tmp_path / "data", count=8)
+    schedule = replace(recipe.schedule, epochs=2, patience=2)
+    ended = []
+    for _ in range(2):
+        turn = Turn(begins=0, ends=1, weights=None)
+        fit(recipe, recipe.sides(data, 0), tmp_path / "run", schedule, Ranks(turn=turn), Silent())
+        ended.append(_checkpoint(tmp_path / "run" / LAST)["network"])
+    assert all(torch.equal(values, ended[1][name]) for name, values in ended[0].items())
+
+
 def test_two_sites_learn_what_nvflare_averages_by_their_cases(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real simulator, as the page has it: server and sites are processes. What both keep is the mean of what each had learned in the
     last round, by its training cases, or one of before; the server knows no case."""
