@@ -193,7 +193,9 @@ def test_private_steps_bound_each_case_and_spend_what_was_asked() -> None:
 
 
 def test_a_job_for_a_server_holds_settings_and_no_code(tmp_path: Path) -> None:
-    """nvflare's own reader of jobs takes it, and every word of it comes back."""
+    """nvflare's own reader of jobs takes it, and every word of it comes back. The page has a site allow what the job names, and forbid by
+    nvflare's own word that its log is sent."""
+    from nvflare.app_common.logging.constants import ALLOW_LOG_STREAMING_VAR
     from nvflare.fuel.utils.zip_utils import zip_directory_to_bytes
     from nvflare.private.fed.server.job_meta_validator import JobMetaValidator
 
@@ -206,3 +208,5 @@ def test_a_job_for_a_server_holds_settings_and_no_code(tmp_path: Path) -> None:
     assert workflow["path"] == CLASSES["server"]
     assert of_text(workflow["args"]["asked"]) == FEDERATED
     assert {path.suffix for path in job.rglob("*") if path.is_file()} == {".json"}
+    page = HowTo("several-hospitals.md").text
+    assert f'"class_allow_list": ["{CLASSES["site"]}"],\n"{ALLOW_LOG_STREAMING_VAR}": false' in page
