@@ -22,7 +22,7 @@ from training.federated.asked import REFUSED, SITES, Federated, Privacy, Site, o
 from training.federated.job import CLASSES, write_job
 from training.federated.private import private_training, refuse_layers
 from training.federated.server import HISTORY, wrong_with
-from training.federated.site import answer
+from training.federated.site import LocalTraining, answer
 from training.federated.words import HELD, SAID, Step
 from training.fit import BEST, LAST, fit
 from training.planning import GROUPS, Asked
@@ -146,6 +146,11 @@ def test_a_site_says_why_it_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     private = replace(FEDERATED, privacy=Privacy(epsilon=8.0), asked=replace(FEDERATED.asked, norm=GROUPS))
     assert "--epsilon: batches of 16 out of" in refused(both, private, "HLM-8022")
     assert "DOE^JANE" in refused(replace(both, data=tmp_path / "DOE^JANE", runs=tmp_path / "other runs"), FEDERATED, "HLM-8002")
+    unsaid, elsewhere = replace(both, labels=None, runs=tmp_path / "unsaid"), str(tmp_path / "one" / "table.csv")
+    named = replace(FEDERATED, asked=replace(FEDERATED.asked, labels=(elsewhere,)))
+    assert "names a table that lies in the site's folder" in refused(unsaid, named, "HLM-8022")
+    inside = replace(FEDERATED, asked=replace(FEDERATED.asked, labels=("table.csv",)))
+    assert sorted(LocalTraining("north", unsaid, inside).planned()["plan"]["names"]) == ["broad", "fine"]
     monkeypatch.setenv(SITES, str(tmp_path))
     with pytest.raises(UnfitSetting, match="is not a site's file"):
         site("north")

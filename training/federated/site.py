@@ -12,6 +12,7 @@ import logging
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import nvflare.client as flare
@@ -29,6 +30,7 @@ from training.federated.plans import shared, take
 from training.federated.private import PrivateTraining, private_training, refuse_layers
 from training.federated.words import HELD, SAID, Step
 from training.fit import BEST, LAST, identity
+from training.planning import Asked
 from training.progress import Silent
 from training.ranks import Ranks, Turn
 from training.recipe import Recipe, Schedule
@@ -101,8 +103,7 @@ class LocalTraining:
         return {}
 
     def _begun(self) -> tuple[Recipe, Split]:
-        federated = self._federated
-        asked = federated.asked if self._here.labels is None else replace(federated.asked, labels=(self._here.labels,))
+        federated, asked = self._federated, _with_table(self._federated.asked, self._here)
         recipe = recipes.begun(federated.recipe, self._here.data, self.run, federated.seed, asked, _LOG.info)
         if not isinstance(recipe, Segmenter | Answerer | Estimator) or recipe.averaged:
             raise UnfitSetting(
@@ -177,6 +178,22 @@ def answer(name: str, here: Site, local: LocalTraining | None, message: FLModel)
         # in no log: a startup kit of nvflare sends errors in it to the server, where nobody forbade that
         _kept_here(here, traceback.format_exc())
     return local, FLModel(params=weights, meta={SAID: json.dumps(told)})
+
+
+def _with_table(asked: Asked, here: Site) -> Asked:
+    """What is asked for with the site's table: the one that the site names, or the one of the job's name in the site's folder.
+
+    Raises
+    ------
+    UnfitSetting
+        The job names a file that lies elsewhere.
+    """
+    if here.labels is not None:
+        return replace(asked, labels=(here.labels,))
+    labels = tuple(str(here.data / one) if (here.data / one).is_file() else one for one in asked.labels)
+    if any(Path(one).exists() and not Path(one).resolve().is_relative_to(here.data.resolve()) for one in labels):
+        raise UnfitSetting("a job names a table that lies in the site's folder of data; of another the site says it in its own file")
+    return replace(asked, labels=labels)
 
 
 def _kept_here(here: Site, why: str) -> None:
