@@ -21,7 +21,7 @@ from training.federated.agreement import SitePlan, agreed
 from training.federated.asked import REFUSED, SITES, Federated, Privacy, Site, of_text, site
 from training.federated.job import CLASSES, write_job
 from training.federated.private import private_training, refuse_layers
-from training.federated.server import HISTORY, wrong_with
+from training.federated.server import HISTORY, weighed, wrong_with
 from training.federated.site import LocalTraining, answer
 from training.federated.words import HELD, SAID, Step
 from training.fit import BEST, LAST, fit
@@ -164,6 +164,13 @@ def test_weights_that_are_no_numbers_and_other_first_weights_end_all() -> None:
     assert wrong_with({}, {**good, "b": np.array([1.0, np.nan])}, ()) == "sent weights that are no finite numbers (b)"
     assert "another version" in str(wrong_with({"first": "01"}, good, {"00"}))
     assert wrong_with({"refused": "no data"}, {}, ()) == "no data"
+
+
+def test_a_site_whose_validation_cases_do_not_tell_chooses_nothing() -> None:
+    """By hand: 3 and 1 cases of figures 0.5 and 0.9 are 0.6; a structure that no validation patient of a site has gives no figure there."""
+    cases = {"a": 3, "b": 1, "c": 100}
+    assert weighed({"a": 0.5, "b": 0.9, "c": math.nan}, cases) == pytest.approx(0.6)
+    assert math.isnan(weighed({"c": math.nan}, cases))
 
 
 def test_private_steps_bound_each_case_and_spend_what_was_asked() -> None:

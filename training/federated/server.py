@@ -44,6 +44,13 @@ def wrong_with(said: Mapping[str, Any], weights: Mapping[str, Any], firsts: Coll
     return None
 
 
+def weighed(figures: Mapping[str, float], cases: Mapping[str, int]) -> float:
+    """The mean figure of the sites, each counting by its training cases; a site none of whose validation cases can tell does not count.
+    NaN: none can."""
+    told = {name: figure for name, figure in figures.items() if math.isfinite(figure)}
+    return float(np.average(list(told.values()), weights=[cases[name] for name in told])) if told else math.nan
+
+
 class Federation(FedAvg):  # type: ignore[misc]  # nvflare tells no types
     """FedAvg of nvflare, each site weighted by its training cases, between an agreement on the plan and a choice of the best round.
 
@@ -94,6 +101,8 @@ class Federation(FedAvg):  # type: ignore[misc]  # nvflare tells no types
         last = self.model.params
         judged = self._from_all(Step.JUDGE, last)
         self._seen(last, self.rounds, {name: one[SAID]["figure"] for name, one in judged.items()})
+        if self._history["best"] is None:
+            raise SiteFailed("no validation case of any site tells how good the network is: none shows what is learned")
         self._from_all(Step.END, self._best[1])
         self._history["done"] = True
         self._keep(last)
@@ -169,8 +178,7 @@ class Federation(FedAvg):  # type: ignore[misc]  # nvflare tells no types
         """Remember the best; what was drawn and has learned nothing is not one."""
         if not params:
             return
-        cases = [self._history["sites"][name]["cases"] for name in figures]
-        figure = float(np.average(list(figures.values()), weights=cases))
+        figure = weighed(figures, {name: self._history["sites"][name]["cases"] for name in figures})
         if figure > self._best[0]:
             self._best = (figure, {name: np.array(values) for name, values in params.items()})
             self._history["best"] = {"after_rounds": after, "figure": figure}
