@@ -135,7 +135,7 @@ class NotOffered(TrainingError):
 
 
 class OtherPlan(TrainingError):
-    """The sites of a federated training do not learn the same: other classes or structures, another modality, other first weights."""
+    """The sites of a federated training do not learn the same: other classes or structures, or another modality."""
 
     code = "HLM-8026"
     remedy = (
@@ -145,7 +145,7 @@ class OtherPlan(TrainingError):
 
 
 class SiteFailed(TrainingError):
-    """A site of a federated training refused its data, ended, or sent weights that are no finite numbers."""
+    """A site of a federated training refused its data, ended, began with other weights than the rest, or sent some that are no numbers."""
 
     code = "HLM-8027"
     remedy = (
