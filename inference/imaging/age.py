@@ -7,7 +7,8 @@ from pydicom.dataset import Dataset
 
 from inference.imaging import tags
 
-_AGE = re.compile(r"(\d{3})([DWMY])")
+_AGE = re.compile(r"([0-9]{1,3})([DWMY])", re.IGNORECASE)
+"""AS has three digits and a capital; some write 4Y, which says no less (`node.domain.patient.age_of` reads it alike)."""
 _IN_A_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0}
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
 _OLDEST = 120
@@ -20,7 +21,7 @@ def years_of(header: Dataset) -> int | None:
     An age of 0 in any unit says nothing: it stands for what was taken out, and of who was born today the dates say so.
     """
     stated = _AGE.fullmatch(tags.text(header, tags.PATIENT_AGE))
-    if stated and int(stated[1]) and (years := int(int(stated[1]) / _IN_A_YEAR[stated[2]])) <= _OLDEST:
+    if stated and int(stated[1]) and (years := int(int(stated[1]) / _IN_A_YEAR[stated[2].upper()])) <= _OLDEST:
         return years
     born, then = (as_day(tags.text(header, tag)) for tag in (tags.PATIENT_BIRTH_DATE, tags.STUDY_DATE))
     if born is None or then is None:

@@ -7,11 +7,12 @@ for the moment at which the last image of a study came, which the journal keeps:
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Final
 
 from inference.applications.accept import nearest_plane
+from inference.imaging.age import as_day
 from inference.imaging.judge.agent import agent_given
 from node.domain.instance import Header, Value
 from node.domain.patient import Age, age_in, age_of, age_on
@@ -63,7 +64,7 @@ def _age(said: Mapping[str, tuple[Value, ...]]) -> Told:
     """PatientAge, or where that says none PatientBirthDate and StudyDate."""
     if written := tuple(age for value in said["PatientAge"] if (age := age_of(str(value)))):
         return _of_ages(written, f"PatientAge {_listed(said['PatientAge'])}")
-    born, then = ([day for value in said[key] if (day := _whole_day(value))] for key in ("PatientBirthDate", "StudyDate"))
+    born, then = ([day for value in said[key] if (day := as_day(str(value).strip()))] for key in ("PatientBirthDate", "StudyDate"))
     spans = [age_on(one, other) for one in born for other in then]
     ages = tuple(age for age in spans if age is not None)
     if not spans or len(ages) < len(spans):
@@ -74,14 +75,6 @@ def _age(said: Mapping[str, tuple[Value, ...]]) -> Told:
 def _of_ages(ages: tuple[Age, ...], source: str) -> Told:
     words = ", ".join(age.words for age in ages)
     return Told(values=tuple(f"{age.number}{age.unit}" for age in ages), found=f"{words} ({source})", ages=ages)
-
-
-def _whole_day(value: Value) -> date | None:
-    text = str(value).strip()
-    try:
-        return date(int(text[:4]), int(text[4:6]), int(text[6:])) if re.fullmatch("[0-9]{8}", text) else None
-    except ValueError:
-        return None
 
 
 # ---- plane

@@ -341,10 +341,12 @@ def _of_another_modality(accepts: Accepts, view: SeriesView) -> list[str]:
 
 
 def _of_another_age(accepts: Accepts, view: SeriesView) -> list[str]:
-    """How old the patient was, by the header that the images have in common."""
+    """How old the patient was, by the header of each image: one of which none tells it is refused, whatever the others say."""
     if accepts.years is None:
         return []
-    return of_another_age(accepts, [age.completed("y") for age in told(Derived.AGE, view.header).ages])
+    # the images of a series have nearly all of it in common
+    said = dict.fromkeys(told(Derived.AGE, one).ages for one in view.members or (view.header,))
+    return of_another_age(accepts, [age.completed("y") if age else None for ages in said for age in ages or (None,)])
 
 
 def _of_other_slices(accepts: Accepts, view: SeriesView, layout: Layout | None) -> list[str]:

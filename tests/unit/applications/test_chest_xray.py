@@ -148,7 +148,9 @@ def test_the_whole_film_is_drawn_to_a_square(tmp_path: Path) -> None:
         ({"PatientAge": "004Y"}, ""),
         ({"PatientAge": "013M"}, ""),
         ({"PatientAge": "071M"}, ""),
+        ({"PatientAge": "4Y"}, ""),
         ({"PatientAge": "", "PatientBirthDate": "20200103", "StudyDate": "20240102"}, ""),
+        ({"PatientAge": "", "PatientBirthDate": "2020.01.03", "StudyDate": "20240102"}, ""),
         ({"PatientAge": "011M"}, "the patient was 0 years old; patients of 1 to 5 completed years are taken"),
         ({"PatientAge": "072M"}, "the patient was 6 years old"),
         ({"PatientAge": "", "PatientBirthDate": "19700102", "StudyDate": "20240102"}, "the patient was 54 years old"),
@@ -170,6 +172,30 @@ def test_children_of_the_ages_that_were_learned_are_taken(said: dict[str, Any], 
     with pytest.raises(NotAccepted, match=taken):
         check(application, subject)
     assert taken in by_headers.exclusion
+
+
+@pytest.mark.parametrize(
+    ("other", "refused"),
+    [
+        ({"PatientAge": "", "PatientBirthDate": ""}, "how old the patient was is not known"),
+        ({"PatientAge": "", "PatientBirthDate": "19700102"}, "the patient was 54 years old"),
+        ({"PatientAge": "", "PatientBirthDate": "20200103"}, ""),
+    ],
+)
+def test_every_image_has_to_tell_the_age(other: dict[str, str], refused: str, tmp_path: Path) -> None:
+    """Beside one that says 4 years, another that says nothing, or otherwise: headers and images are asked alike."""
+    shown = {"Rows": 280, "Columns": 280, "PixelData": smooth().tobytes(), "ViewPosition": "PA", "StudyDate": "20240102"}
+    files = [dicom.radiograph(tmp_path, number, 1, **shown, **said) for number, said in enumerate(({"PatientAge": "004Y"}, other))]
+    application, headers = load("chest-xray"), [read_header(file) for file in files]
+    told = asked(application, seen(headers[0][0].series_instance_uid, [(identity.sop_class_uid, header) for identity, header in headers]))
+    (assembled,) = subjects(Takes.IMAGES, "refuse", files, "")
+    if not refused:
+        assert told.fit is Fit.TAKES
+        assert check(application, assembled.subject) == ()
+        return
+    assert refused in told.exclusion
+    with pytest.raises(NotAccepted, match=refused):
+        check(application, assembled.subject)
 
 
 def test_the_catalog_has_it_and_every_answer_passes_both_gates(tmp_path: Path) -> None:

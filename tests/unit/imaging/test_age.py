@@ -25,6 +25,8 @@ from inference.imaging.write_series import write_series
         ("366D", 1),
         ("001D", 0),
         ("000D", None),
+        ("9Y", 9),
+        ("024m", 2),
     ],
 )
 def test_the_stated_age_is_believed(stated: str, years: int) -> None:

@@ -55,6 +55,13 @@ def tried(text: str, header: Header) -> Tried:
             False,
         ),
         (
+            {"PatientBirthDate": ("2008.03.11",), "StudyDate": ("2026.03.10",)},
+            "17 years (PatientBirthDate 2008.03.11, StudyDate 2026.03.10)",
+            False,
+            True,
+            False,
+        ),
+        (
             {"PatientAge": (), "PatientBirthDate": ("20260210",), "StudyDate": ("20260310",)},
             "1 month (PatientBirthDate 20260210, StudyDate 20260310)",
             False,
