@@ -111,17 +111,19 @@ def prepare(volume: Volume) -> ThickStack:
     ------
     OtherSlices
     """
-    apart_mm, *in_plane_mm = volume.spacing_mm
+    _, *in_plane_mm = volume.spacing_mm
+    # positions are written in decimals: slices 2.5 mm apart come out as 2.4999996
+    apart_mm, *rounded_mm = (round(mm, 3) for mm in volume.spacing_mm)
     where = f"series {volume.series_instance_uid}"
     if not LEAST_MM <= apart_mm <= MOST_MM:
         raise OtherSlices(f"the slices of {where} lie {apart_mm:.2f} mm apart; {LEAST_MM:g} to {MOST_MM:g} mm are taken")
-    if not IN_PLANE_MM[0] <= min(in_plane_mm) <= max(in_plane_mm) <= IN_PLANE_MM[1]:
+    if not IN_PLANE_MM[0] <= min(rounded_mm) <= max(rounded_mm) <= IN_PLANE_MM[1]:
         raise OtherSlices(
             f"the pixels of {where} measure {in_plane_mm[0]:.2f} × {in_plane_mm[1]:.2f} mm; "
             f"{IN_PLANE_MM[0]:g} to {IN_PLANE_MM[1]:g} mm are taken"
         )
     thickness_mm = apart_mm if volume.thickness_mm is None else volume.thickness_mm
-    if not THICKNESS[0] <= thickness_mm / apart_mm <= THICKNESS[1]:
+    if not THICKNESS[0] <= round(thickness_mm / apart_mm, 3) <= THICKNESS[1]:
         raise OtherSlices(
             f"the slices of {where} are {thickness_mm:.2f} mm thick and lie {apart_mm:.2f} mm apart: they overlap, or leave gaps of which "
             "nothing was measured"

@@ -98,6 +98,16 @@ def test_other_slices_are_refused() -> None:
             prepare(unfit)
 
 
+@pytest.mark.parametrize(("apart_mm", "thickness_mm"), [(2.5, 2.5), (3.5, 3.5), (4.0, 3.0), (6.5, 6.5)])
+@pytest.mark.parametrize("off", [-1e-6, 1e-6])
+def test_a_bound_is_not_missed_by_what_decimals_are_rounded_by(apart_mm: float, thickness_mm: float, off: float) -> None:
+    """Oblique slices come out as 2.4999996 mm apart: they are taken, made into as many, and offered, as those of 2.5 mm."""
+    volume = replace(stack(apart_mm, shape=(6, 66, 64)), thickness_mm=thickness_mm)
+    moved = replace(volume, affine=volume.affine * [1 + off, 1, 1, 1])
+    assert prepare(moved).steps == prepare(volume).steps
+    assert analyse(moved, Network(within=((2.5, 2.7), (3.5, 4.0), (6.3, 6.5)))).derived
+
+
 def test_a_level_that_the_model_is_not_offered_for_is_declined() -> None:
     """By what its entry in the repository says, not by code: between two ranges, and with none at all."""
     offered = Network(within=((2.5, 3.5), (5.5, 6.5)))
