@@ -45,7 +45,7 @@ _BRIGHT = 98.0
 
 
 class OtherSlices(InputError):
-    """The slices lie too close or too far apart, overlap or leave gaps, or their pixels are too small or too large."""
+    """The slices lie too close or too far apart, overlap, leave gaps or do not say how thick they are, or pixels are too small or large."""
 
     code = "HLM-3203"
     remedy = "Cancel the job, and narrow the route to what the model was trained on: `SliceThickness: {min: 2.5, max: 6.5}`."
@@ -122,7 +122,9 @@ def prepare(volume: Volume) -> ThickStack:
             f"the pixels of {where} measure {in_plane_mm[0]:.2f} × {in_plane_mm[1]:.2f} mm; "
             f"{IN_PLANE_MM[0]:g} to {IN_PLANE_MM[1]:g} mm are taken"
         )
-    thickness_mm = apart_mm if volume.thickness_mm is None else volume.thickness_mm
+    thickness_mm = volume.thickness_mm
+    if thickness_mm is None:
+        raise OtherSlices(f"the slices of {where} do not say how thick they are: whether they leave gaps is not known")
     if not THICKNESS[0] <= round(thickness_mm / apart_mm, 3) <= THICKNESS[1]:
         raise OtherSlices(
             f"the slices of {where} are {thickness_mm:.2f} mm thick and lie {apart_mm:.2f} mm apart: they overlap, or leave gaps of which "

@@ -84,13 +84,14 @@ def test_it_sees_the_acquired_slices_around_each_made_one() -> None:
 
 
 def test_other_slices_are_refused() -> None:
-    """Thin and thick ones, those with gaps and those that overlap, small and large pixels."""
+    """Thin and thick ones, those with gaps, those that overlap and those that do not say it, small and large pixels."""
     gaps, overlapping = replace(stack(), thickness_mm=3.0), replace(stack(), thickness_mm=8.0)
     for unfit, why in (
         (stack(1.0), "1.00 mm apart; 2.5 to 6.5 mm are taken"),
         (stack(8.0), "8.00 mm apart"),
         (gaps, "3.00 mm thick and lie 5.00 mm apart"),
         (overlapping, "8.00 mm thick"),
+        (replace(stack(), thickness_mm=None), "do not say how thick they are"),
         (stack(pixel_mm=0.3), "measure 0.30 × 0.30 mm; 0.4 to 1.3 mm"),
         (stack(pixel_mm=2.0), "measure 2.00"),
     ):
