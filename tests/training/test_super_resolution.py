@@ -23,7 +23,7 @@ from training.evaluation.restoration import psnr
 from training.export import export
 from training.progress import Silent
 from training.ranks import Ranks
-from training.recipes.super_resolution import PATCH, RECIPE, BetweenSlices, thick
+from training.recipes.super_resolution import LEVELS, PATCH, RECIPE, BetweenSlices, thick
 from training.tasks.restoration import offered
 
 SHAPE = (30, 34, 32)
@@ -60,13 +60,27 @@ def test_thick_slices_lie_in_the_middle_of_what_they_are_of(data: Path) -> None:
         assert abs(int(np.argmin(apart)) - 5 * z) <= 1
 
 
-def test_coarse_voxels_are_refused(data: Path, tmp_path: Path) -> None:
-    """Of 2 mm there is nothing to make thick slices of 3 mm from."""
+@pytest.mark.parametrize("voxel_mm", [0.92, 1.08])
+@pytest.mark.parametrize("level", LEVELS)
+def test_voxels_that_are_taken_fit_what_is_served(level: int, voxel_mm: float, tmp_path: Path) -> None:
+    """Slices of 6 such voxels are no thicker than the application takes, and it makes as many of them as they were made of."""
+    voxels = np.random.default_rng(0).integers(500, 900, (8, 8, 40)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([voxel_mm, voxel_mm, voxel_mm, 1])), tmp_path / "head.nii.gz")
+    degraded = thickened(tmp_path / "head.nii.gz", level)
+    assert back_projection.interpolated(degraded.volume).shape == degraded.clean.shape
+
+
+@pytest.mark.parametrize("voxel_mm", [0.91, 1.09, 2.0])
+def test_other_voxels_are_refused(data: Path, voxel_mm: float, tmp_path: Path) -> None:
+    """Of 2 mm there is nothing to make thick slices of 3 mm from; of 0.91 mm, slices of six are none of 6 mm."""
     for side in ("train", "validation", "test"):
         (tmp_path / side).mkdir()
         image = nibabel.load(data / "test" / "four.nii.gz")
-        nibabel.save(nibabel.Nifti1Image(np.asanyarray(image.dataobj), np.diag([2.0, 2, 2, 1])), tmp_path / side / f"{side}.nii.gz")
-    with pytest.raises(UnfitData, match=r"voxels of 2\.00 × 2\.00 × 2\.00 mm"):
+        nibabel.save(
+            nibabel.Nifti1Image(np.asanyarray(image.dataobj), np.diag([voxel_mm, voxel_mm, voxel_mm, 1])),
+            tmp_path / side / f"{side}.nii.gz",
+        )
+    with pytest.raises(UnfitData, match=rf"voxels of {voxel_mm:.2f} × {voxel_mm:.2f} × {voxel_mm:.2f} mm"):
         sides(tmp_path, (3,))
 
 
