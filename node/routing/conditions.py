@@ -94,25 +94,31 @@ def _plane(said: Mapping[str, tuple[Value, ...]]) -> Told:
 
 _GIVEN, _NATIVE = "given", "native"
 _AGENT = r"(?:i\.?v\.?[ _-]*)?(?:con(?:trast)?\w*|cm|km|gd|gad\w*|dye|injec\w*|kontrast\w*|mdc)"
-_NATIVE_CHARACTERS = "平扫|[未非无無](?:增强|造影)|造影(?:剤)?(?:なし|無し)|単純(?:CT|MR|撮影|$)|비조영"
+_NATIVE_CHARACTERS = (
+    "平扫|[未非无無](?:增强|造影)|造影(?:剤)?(?:なし|無し)|単純(?:CT|MR|撮影|$)|비조영|"
+    # before it was given; 前列腺 is the prostate, 前額断 coronal
+    "(?:造影|增强)前(?![列額额])|조영 ?전"
+)
 """Chinese, Japanese and Korean, which put no space between words."""
 _NATIVE_WORDS = re.compile(
     r"(?<![^\W_])(?:nativ(?:e[rsmn]?|o|a)?|"
     rf"un-?enhanced|ncct|non?[ _-]?(?:contrast\w*|con|enhanced|iv)|pre[ _-]?(?:contrast|con|gd|gad\w*|km|inj\w*)|"
+    rf"(?:vor|avant)[ _-]+{_AGENT}|"
     rf"(?:without|w/?o)(?:[ _-]*$|[ _-]+{_AGENT})|ohne[ _-]+{_AGENT}|o\.?[ _-]?km|sans[ _-]+{_AGENT}|sin[ _-]+{_AGENT}|senza[ _-]+{_AGENT})"
     rf"(?![^\W_])|{_NATIVE_CHARACTERS}",
     re.IGNORECASE,
 )
 _BOTH_WORDS = re.compile(
     r"(?<![^\W_])(?:w(?:ith)?[ _/&+-]+(?:and[ _-]+)?w(?:ithout|/?o)|mit[ _/&+-]+(?:und[ _-]+)?ohne|avec[ _/&+-]+(?:et[ _-]+)?sans|"
-    r"con[ _/&+-]+[ye]?[ _-]*(?:sin|senza))(?![^\W_])|平扫\W*[及和与]?\W*增强|単純\W*[とおよび]*\W*造影",
+    r"con[ _/&+-]+[ye]?[ _-]*(?:sin|senza))(?![^\W_])|平扫\W*[及和与]?\W*增强|単純\W*[とおよび]*\W*造影|"
+    r"(?:造影|增强)前\W*[及和与]?\W*[后後]|조영 ?전\W*후",
     re.IGNORECASE,
 )
 _GIVEN_WORDS = re.compile(
     r"(?<![^\W_])(?:contrast(?:ed)?|kontrast\w*|enhanced|ce|cect|post[ _-]?(?:contrast|con|gd|gad\w*|km|inj\w*)|gd|gad[oa]\w*|km|mdc|"
     r"inject\w*|portal\w*|(?:arterial|venous|nephrographic|excretory)[ _-]phase|arteriell\w*|ven(?:ö|oe)s\w*)(?![^\W_])|"
     r"(?<!\w)\+[ _-]?(?:c|gd|km|cm)(?![^\W_])|(?<![^\W_])c\+|"
-    r"增强|(?<![管道節节])造影|조영|(?:动脉|静脉|门脉|延迟|排泄|実質|動脈|静脈|門脈|平衡)[期相]",
+    r"增强|(?<![管道節节路髓髄])造影|조영|(?:动脉|静脉|门脉|延迟|排泄|実質|動脈|静脈|門脈|平衡)[期相]",
     re.IGNORECASE,
 )
 

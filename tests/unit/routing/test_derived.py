@@ -155,6 +155,10 @@ AGENT, AGENTS, SERIES, STUDY = "ContrastBolusAgent", "ContrastBolusAgentSequence
         ({AGENT: ("ohne KM",)}, "native (ContrastBolusAgent ohne KM)"),
         ({AGENT: ("无",)}, "native (ContrastBolusAgent 无)"),
         ({AGENT: ("No IV contrast",)}, "native (ContrastBolusAgent No IV contrast)"),
+        ({AGENT: ("No oral contrast; IV Omnipaque",)}, "given (ContrastBolusAgent No oral contrast; IV Omnipaque)"),
+        ({AGENT: ("No oral contrast",)}, "unknown (no ContrastBolusAgent, and no description says)"),
+        ({AGENT: ("keine Reaktion auf Imeron 400",)}, "given (ContrastBolusAgent keine Reaktion auf Imeron 400)"),
+        ({AGENT: ("造影剤なし", "조영제 없음")}, "native (ContrastBolusAgent 造影剤なし, ContrastBolusAgent 조영제 없음)"),
         ({AGENT: ("Non-ionic 300",)}, "given (ContrastBolusAgent Non-ionic 300)"),
         ({AGENT: ("碘海醇",)}, "given (ContrastBolusAgent 碘海醇)"),
         ({AGENT: ("NONE", "Omnipaque")}, "unknown (ContrastBolusAgent NONE, ContrastBolusAgent Omnipaque contradict each other)"),
@@ -185,12 +189,14 @@ def test_contrast_is_given_native_or_unknown_and_says_from_what(header: Header, 
 WORDS = {
     "native": """noncontrast CT head · Non-Con · non contrast · unenhanced · T1 pre contrast · ohne KM · o.KM · sans injection ·
         sin contraste · senza mdc · NCCT · CT ABD W/O CONTRAST · without iv contrast · THORAX NATIV 1.0 · t1_native_tra ·
-        胸部平扫 · 头颅CT平扫 · 非增强 · 造影なし · 頭部単純CT · 비조영 CT""",
+        胸部平扫 · 头颅CT平扫 · 非增强 · 造影なし · 頭部単純CT · 비조영 CT ·
+        造影前 T1 · 增强前 · 조영 전 · t1 vor KM · avant injection""",
     "given": """T1 ax post Gd · t1_mprage_sag_KM · t1 C+ ax · ABD PORTAL VENOUS · Thorax venös · mit KM · avec injection · CE-MRA ·
         arterial phase · T1 FS Gd · enhanced · with contrast · post-contrast · cor +KM ·
-        腹部增强 · 上腹部动脉期 · 造影CT · 門脈相 · 조영증강""",
+        腹部增强 · 上腹部动脉期 · 造影CT · 門脈相 · 조영증강 · 造影後 T1 · 增强前列腺 · 造影前額断 · t1 nach KM · après injection""",
     "unknown": """CT Thorax · 3D TOF · ANGIO · without fat sat · C-spine · central · Nativity · SWI veins · mit und ohne KM · CTA ·
-        胸部平扫+增强 · 肺动脉 · 単純・造影 · MR血管造影""",
+        胸部平扫+增强 · 肺动脉 · 単純・造影 · MR血管造影 ·
+        造影前後 · 增强前后 · 조영 전후 · MR脊髓造影 · MR尿路造影""",
 }
 
 
