@@ -38,6 +38,11 @@ GRADE = say(
     "reader's was not measured."
 )
 
+CUT = say(
+    "The images end within the brain: where a part of it is missing, the networks mark less of what is there, too, and volumes may be far "
+    "too small."
+)
+
 PLAUSIBLE = Plausible(
     structure=say("both thalami"),
     segments=("thalamus left", "thalamus right"),
@@ -92,7 +97,7 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
         )
         volume_cm3 = int(np.count_nonzero(mask)) * volume.voxel_volume_mm3 / 1000
         measurements.append(Measurement(name=codes.VOLUME, value=volume_cm3, unit=codes.CUBIC_CENTIMETRE, segment=structure.label))
-    return Findings(segments=tuple(segments), measurements=tuple(measurements), remarks=(GRADE,))
+    return Findings(segments=tuple(segments), measurements=tuple(measurements), remarks=(GRADE, CUT) if box.cut else (GRADE,))
 
 
 def labels_of(image: NDArray[np.float32], infer: Infer) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inference.applications.mr_brain_structures.network import LOST
 from inference.errors import InputError
+from inference.imaging.judge.borders import WIDE, Border, borders_met
 from inference.imaging.resample import Grid, Interpolation, Shape, reorientation, resample
 from inference.imaging.rough_brain import rough_brain
 from inference.imaging.volume import Volume
@@ -49,10 +50,13 @@ class BrainBox:
         (left, feet, front) from 0 to 1, voxels of 1 mm: what the network sees, `LOST` voxels more on every side than it answers for.
     grid
         Where the answer lies.
+    cut
+        Whether the images end within the brain, elsewhere than below, where the stem goes on in every head.
     """
 
     image: Floats
     grid: Grid
+    cut: bool
 
     def on_source(self, labels: NDArray[np.uint8], volume: Volume) -> NDArray[np.uint8]:
         """Labels (Z, Y, X) on the grid of the images: of each of their voxels, what lies at its centre; 0 outside of the box."""
@@ -86,7 +90,9 @@ def brain_box(volume: Volume) -> BrainBox:
     # beyond the conformed head there is nothing, as around the images within it
     around = np.pad(head, LOST)[tuple(slice(first, last + 2 * LOST) for first, last in zip(start, stop, strict=True))]
     image = np.clip((around - np.float32(low)) / np.float32(high - low), 0, 1).astype(np.float32)
-    return BrainBox(image=np.ascontiguousarray(image), grid=grid.cropped(start, stop))
+    met = borders_met(volume, resample(brain, grid, Grid.of(volume), by=Interpolation.NEAREST))
+    cut = any(one.share > WIDE and one.border is not Border.LOWER for one in met)
+    return BrainBox(image=np.ascontiguousarray(image), grid=grid.cropped(start, stop), cut=cut)
 
 
 def conformed(volume: Volume) -> tuple[Floats, Grid]:

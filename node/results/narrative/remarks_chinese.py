@@ -53,6 +53,8 @@ REMARKS: Mapping[str, str] = {
     "reader's was not measured.": (
         "仅供研究，不得用于诊断。采用公开的网络，其中海马由专用网络标出；所得体积与阅片者测量的接近程度未经验证。"
     ),
+    "The images end within the brain: where a part of it is missing, the networks mark less of what is there, too, and volumes may be far "
+    "too small.": "图像未包全脑：缺失部分脑组织时，网络对图像内已有的结构也会少标，所得体积可能明显偏小。",
     # mr-glioma
     "Research only, not for diagnosis. Nine published networks, trained on 285 gliomas before treatment (BraTS 2017); nobody knows what "
     "they mark after an operation, of other tumours or lesions, and in children.": (

@@ -17,7 +17,7 @@ from inference.applications.analysing import analyse
 from inference.applications.declared import check_outputs
 from inference.applications.errors import NotAccepted
 from inference.applications.mr_brain_structures import APPLICATION
-from inference.applications.mr_brain_structures.application import MODEL, in_place
+from inference.applications.mr_brain_structures.application import CUT, MODEL, in_place
 from inference.applications.mr_brain_structures.hippocampi import AFFINE_MODEL, HIPPOCAMPUS_MODEL, TISSUES_MODEL, hippocampi
 from inference.applications.mr_brain_structures.hippodeep import hippocampus_onnx
 from inference.applications.mr_brain_structures.network import DILATIONS, LOST, to_onnx
@@ -492,6 +492,17 @@ def test_beyond_the_head_there_is_nothing(small_head: None) -> None:
     assert box.image.shape == tuple(side + 2 * LOST for side in box.grid.shape)
     assert not box.image[:, : LOST - 1].any()
     assert (box.image[:, LOST + 1] > 0.9).any()
+
+
+@pytest.mark.parametrize(
+    ("taken", "cut"),
+    [(np.s_[:], False), (np.s_[14:], False), (np.s_[:34], True), (np.s_[:, :, :36], True), (np.s_[:, 18:], True)],
+    ids=["whole", "without the lower end", "without the upper end", "without the left end", "without the front"],
+)
+def test_a_brain_that_the_images_cut_is_told_of(small_head: None, taken: tuple[slice, ...], cut: bool) -> None:
+    """What is marked in it reaches no border, and is too small all the same."""
+    volume = turned_volume(phantom()[taken], 1.0, (0, 1, 2), (False,) * 3, "MR")
+    assert (CUT in APPLICATION.analyse(volume, OneByOne(by_value)).remarks) is cut
 
 
 def test_images_without_a_brain_are_declined(small_head: None) -> None:
