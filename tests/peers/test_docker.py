@@ -29,6 +29,19 @@ from tests.lab.scrape import Scraped
 # ---- what only has to be read
 
 
+def test_an_image_without_openvino_loses_tests_alone(tmp_path: Path) -> None:
+    """One that has Triton compute: its wheels' tests go, and their lines in the wheel's list, which names what is left."""
+    for name in ("whole/__init__.py", "whole/tests/test_it.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    record = tmp_path / "whole-1.0.dist-info/RECORD"
+    record.parent.mkdir()
+    record.write_text("whole/__init__.py,,\nwhole/tests/test_it.py,,\n", encoding="utf-8")
+    subprocess.run(["sh", FOLDER / "debian/without-unused", tmp_path], check=True)
+    assert record.read_text(encoding="utf-8") == "whole/__init__.py,,\n"
+    assert [path.name for path in (tmp_path / "whole").iterdir()] == ["__init__.py"]
+
+
 @pytest.mark.parametrize("files", [("compose.yaml",), ("compose.yaml", "compose.gpu.yaml")], ids=["processor", "gpu"])
 def test_compose_understands_the_set(tmp_path: Path, files: tuple[str, ...]) -> None:
     """Compose itself resolves it (merge keys, variables, files, conditions) with secrets made as docker/README.md says; with and without
