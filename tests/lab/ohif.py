@@ -122,8 +122,14 @@ class Opened:
             # in whatever state it is
             self.page.goto(self._nothing)
             return
+        from playwright.sync_api import TimeoutError as StillThere
+
         self.page.evaluate(_GO, _NOTHING)
-        self.page.wait_for_selector(".cornerstone-canvas", state="detached")
+        try:
+            self.page.wait_for_selector(".cornerstone-canvas", state="detached", timeout=20_000)
+        except StillThere:
+            # on a busy machine a canvas stays at times: the viewer is loaded anew
+            self.page.goto(self._nothing)
 
     def wait_for_image(self, timeout_s: float) -> None:
         """Wait until the viewport shows more than one shade."""

@@ -32,7 +32,8 @@ def test_what_moved_an_answer_is_the_same_on_triton(tmp_path: Path) -> None:
     assert cells is not None
     answering = Answering(network, Calibration(slope=8.0, offset=-0.2), Band(low=0.2, high=0.8)).eval()
     repository = packed(tiny(), answering, tmp_path, (ANSWERS,), cells, batch=AT_ONCE)
-    picture = np.random.default_rng(1).integers(0, 255, (28, 28)).astype(np.uint8)
+    picture = np.full((224, 224), 40, np.uint8)
+    picture[60:90, 100:140], picture[150:160, 30:44] = 230, 200
 
     def maps(engine: EmbeddedEngine | TritonEngine) -> list[np.ndarray]:
         asked = EngineInfer(engine)
