@@ -60,9 +60,8 @@ def test_what_a_detector_gave_is_no_film(said: dict[str, str], taken: bool) -> N
     for keyword, value in {"Modality": "DX", "BodyPartExamined": "CHEST", "ViewPosition": "PA", "SOPInstanceUID": "1.2", **said}.items():
         setattr(header, keyword, value)
     images = Images(images=(image_of(np.arange(64.0).reshape(8, 8)),), modality="DX", study_instance_uid="1.3", series_instance_uid="1.4")
-    kept = {
-        keyword: (value,) for keyword, value in {"Modality": "DX", "StudyInstanceUID": "1.3", "SeriesInstanceUID": "1.4", **said}.items()
-    }
+    told = {"Modality": "DX", "PatientAge": "004Y", "StudyInstanceUID": "1.3", "SeriesInstanceUID": "1.4", **said}
+    kept = {keyword: (value,) for keyword, value in told.items()}
     gate = not_applicable(load("chest-xray"), seen("1.4", [(said.get("SOPClassUID", ""), kept)]))
     if taken:
         assert (Judge(CHEST, images, (header,)).before(), gate) == ((), "")
