@@ -34,7 +34,7 @@ def federate(
     epsilon: float | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """Train a recipe's network over several sites, whose images stay where they are: each learns, and the weights are averaged (FedAvg).
+    """Train a recipe's network over several sites, whose images stay where they are: each learns, and the weights are averaged.
 
     Simulated on this machine with --sites, or written as a job for a server of nvflare with --job; docs/howto/several-hospitals.md says
     what every hospital does. Every site then has a run's folder as any other, which `hilum evaluate` and `hilum export` take. Called again,
