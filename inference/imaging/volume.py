@@ -139,6 +139,14 @@ class Volume:
             return int(np.count_nonzero(mask)) * self.voxel_volume_mm3
         return float(np.count_nonzero(mask, axis=(1, 2)) @ self.slice_shares) * self.voxel_volume_mm3
 
+    def held_alike(self, values: NDArray[np.floating[Any]]) -> Voxels:
+        """Values that were computed of these, as these are held: int16, rounded and limited in place, where these are, else float32."""
+        if self.voxels.dtype.kind == "f":
+            return values.astype(np.float32, copy=False)
+        limits = np.iinfo(np.int16)
+        np.clip(np.rint(values, out=values), limits.min, limits.max, out=values)
+        return values.astype(np.int16)
+
     def to_patient(self, indices: Reals) -> Reals:
         """Array indices (…, 3), the first that of a slice or between two, to mm (LPS)."""
         places: Reals = np.array(indices, dtype=np.float64)

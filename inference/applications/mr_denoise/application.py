@@ -34,11 +34,8 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
         return answer[:, HALO:-HALO, HALO:-HALO]
 
     restored = np.maximum(prepared.restored(network), 0)
-    if volume.voxels.dtype.kind in "iu":
-        restored = np.rint(restored).clip(0, np.iinfo(np.int16).max)
-        restored = restored.astype(np.int16)
     return Findings(
-        derived=(DerivedImage(label=LABEL, voxels=restored, derivation=codes.SMOOTHING),),
+        derived=(DerivedImage(label=LABEL, voxels=volume.held_alike(restored), derivation=codes.SMOOTHING),),
         remarks=(
             say(
                 "Noise, estimated at {share} % of the median in the head, was reduced by a neural network.",

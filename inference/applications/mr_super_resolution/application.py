@@ -38,12 +38,10 @@ def analyse(volume: Volume, infer: Infer) -> Findings:
     refined = stack.refined(network)
     if volume.voxels.min() >= 0:
         refined = np.maximum(refined, 0)
-    voxels = refined
-    if volume.voxels.dtype.kind in "iu":
-        limits = np.iinfo(np.int16)
-        voxels = np.rint(refined).clip(limits.min, limits.max).astype(np.int16)
     return Findings(
-        derived=(DerivedImage(label=LABEL, voxels=voxels, derivation=codes.SPATIAL_RESAMPLING, affine=_finer(volume, stack)),),
+        derived=(
+            DerivedImage(label=LABEL, voxels=volume.held_alike(refined), derivation=codes.SPATIAL_RESAMPLING, affine=_finer(volume, stack)),
+        ),
         remarks=(
             say(
                 "Slices of {apart} mm were made into slices {fine} mm apart by a neural network: they were not acquired.",

@@ -19,7 +19,7 @@ from inference.imaging.registration.errors import NothingToRegister, SpaceFolds
 from inference.imaging.registration.field import MOST_FOLDED, folded, places_in_prior
 from inference.imaging.registration.grids import body_in, image_of
 from inference.imaging.registration.rigid import one_thread
-from inference.imaging.volume import Affine, Volume
+from inference.imaging.volume import Affine, Volume, Voxels
 
 FINEST_MM, NODES_MM = 2.0, 4.0
 """Voxels in which the demons work, and the distance of the nodes of what is served; of large volumes both grow by one factor."""
@@ -60,7 +60,7 @@ def deform(fixed: Volume, moving: Volume, matrix: Affine) -> Deformation:
     return _served(field, matrix)
 
 
-def resample_bent(fixed: Volume, moving: Volume, deformation: Deformation) -> NDArray[np.int16] | NDArray[np.float32]:
+def resample_bent(fixed: Volume, moving: Volume, deformation: Deformation) -> Voxels:
     """The moving volume where the served deformation takes the fixed voxels, by cubic B-splines; its least value beyond its images, which
     reach half a voxel further than the middles of the outermost ones."""
     least, most = float(moving.voxels.min()), float(moving.voxels.max())
@@ -76,9 +76,7 @@ def resample_bent(fixed: Volume, moving: Volume, deformation: Deformation) -> ND
         values = map_coordinates(splines, np.clip(there, 0, last), order=3, mode="mirror", prefilter=False)
         plane[...] = np.where(within, values, least).reshape(plane.shape)
     np.clip(moved, least, most, out=moved)  # splines swing beyond the values at edges
-    if moving.voxels.dtype.kind == "f":
-        return moved
-    return np.rint(moved, out=moved).astype(np.int16)
+    return moving.held_alike(moved)
 
 
 def _splines(voxels: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from inference.imaging.registration.density import HU_WINDOW, without_table
 from inference.imaging.registration.errors import NothingToRegister
 from inference.imaging.registration.grids import affine_of, body_in, centroid, clipped, even, image_of, matrix_of, middle, volume_mm3
-from inference.imaging.volume import Affine, Volume
+from inference.imaging.volume import Affine, Volume, Voxels
 
 _FINEST_VOXELS, _MOST_VOXELS = 1e6, 8e6
 """Of the fixed and of the moving volume on the finest grid: 2 mm for a head."""
@@ -102,7 +102,7 @@ def _aligned(levels: "list[_Level]") -> Aligned:
     )
 
 
-def resample_onto(fixed: Volume, moving: Volume, matrix: Affine) -> NDArray[np.int16] | NDArray[np.float32]:
+def resample_onto(fixed: Volume, moving: Volume, matrix: Affine) -> Voxels:
     """The moving volume at the voxels of the fixed one; its least value where it has no images.
 
     By cubic B-splines; CT linearly: splines swing at bone and metal, and their coefficients take eight bytes for each voxel of a chest.
@@ -121,9 +121,7 @@ def resample_onto(fixed: Volume, moving: Volume, matrix: Affine) -> NDArray[np.i
     resampled = sitk.Resample(image_of(moving), image_of(fixed), motion, by, least)
     moved: NDArray[np.float32] = sitk.GetArrayFromImage(resampled)
     np.clip(moved, least, most, out=moved)  # splines swing beyond the values at edges
-    if moving.voxels.dtype.kind == "f":
-        return moved
-    return np.rint(moved, out=moved).astype(np.int16)
+    return moving.held_alike(moved)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
