@@ -5,7 +5,6 @@ for every choice of a seed; then each choice names the patients of the next roun
 labelled by then. Each training is kept in OUT and not run again; the table is of whole seeds, and written to OUT/active.json.
 """
 
-import argparse
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.label_sets import BENCHES, Place, ended, few, held_out, kept_held_out, learned, side_by_side, together
+from bench.label_sets import Place, asked_of, ended, few, held_out, learned, side_by_side, together
 from bench.rows import say
 from training.checkpoint import save_json
 from training.choosing.choices import Choice, core_set, most_unsure, of_patients
@@ -23,7 +22,6 @@ from training.choosing.seen import NetworkView
 from training.data.cases import Case
 from training.evaluation.bootstrap import over_patients
 
-SEEDS = 3
 SHARES = (0.01, 0.03, 0.06, 0.12, 0.2)
 """Of the training patients, labelled after each round."""
 RANDOM = "random"
@@ -168,24 +166,12 @@ def lines(found: Mapping[str, Any]) -> str:
 
 def main() -> int:
     """Run what was not run yet, and print the tables."""
-    parser = argparse.ArgumentParser(prog="python -m bench.active")
-    parser.add_argument("set", choices=sorted(BENCHES))
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("var/active"))
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--epochs", type=int, help="of each training (default: those of the set)")
-    parser.add_argument("--quick", action="store_true", help="a little of everything: whether it runs")
-    parser.add_argument("--table", action="store_true", help="the tables of what is kept, alone")
-    given = parser.parse_args()
-    place = Place(set=given.set, data=given.data, out=given.out / given.set, device=given.device, epochs=given.epochs, quick=given.quick)
-    good = True
-    if not given.table:
-        place.out.mkdir(parents=True, exist_ok=True)
-        kept_held_out(place.bench(), place.out)
-        with side_by_side(given.jobs) as pool:
-            firsts = [pool.submit(run, place, RANDOM, seed, 0) for seed in range(given.seeds)]
+    asked = asked_of("active")
+    place, good = asked.place, True
+    if not asked.table:
+        asked.begin()
+        with side_by_side(asked.jobs) as pool:
+            firsts = [pool.submit(run, place, RANDOM, seed, 0) for seed in range(asked.seeds)]
             those = []
             for seed, first in enumerate(firsts):
                 # all choices of a seed go on from it

@@ -5,7 +5,6 @@ in OUT and not run again, a seed after the other, so that a run that was ended h
 OUT/few-labels.json. `--seeds 0` prepares the set alone, `--table` makes the table of what is kept.
 """
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.label_sets import BENCHES, Place, ended, few, held_out, kept_held_out, learned, side_by_side, together
+from bench.label_sets import Place, asked_of, ended, few, held_out, learned, side_by_side, together
 from bench.rows import say
 from training.checkpoint import save_json
 from training.evaluation.bootstrap import over_patients
@@ -24,7 +23,6 @@ from training.pretraining.pretexts import By
 from training.progress import Silent
 from training.ranks import Ranks
 
-SEEDS = 3
 SHARES = (0.01, 0.05, 0.2)
 SCRATCH = "from scratch"
 ARMS = (SCRATCH, *By)
@@ -117,25 +115,12 @@ def lines(found: Mapping[str, Any]) -> str:
 
 def main() -> int:
     """Run what was not run yet, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m bench.few_labels")
-    parser.add_argument("set", choices=sorted(BENCHES))
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("var/few-labels"))
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--epochs", type=int, help="of each training (default: those of the set)")
-    parser.add_argument("--quick", action="store_true", help="a little of everything: whether it runs")
-    parser.add_argument("--table", action="store_true", help="the table of what is kept, alone")
-    given = parser.parse_args()
-    place = Place(set=given.set, data=given.data, out=given.out / given.set, device=given.device, epochs=given.epochs, quick=given.quick)
-    good = True
-    if not given.table:
-        place.out.mkdir(parents=True, exist_ok=True)
-        # once, before others read it
-        kept_held_out(place.bench(), place.out)
-        with side_by_side(given.jobs) as pool:
-            good = ended([pool.submit(run, place, arm, seed) for seed in range(given.seeds) for arm in ARMS])
+    asked = asked_of("few-labels")
+    place, good = asked.place, True
+    if not asked.table:
+        asked.begin()
+        with side_by_side(asked.jobs) as pool:
+            good = ended([pool.submit(run, place, arm, seed) for seed in range(asked.seeds) for arm in ARMS])
     if seeds := whole(place.out):
         found = table(place.out, seeds)
         save_json(place.out / "few-labels.json", found)

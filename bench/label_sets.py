@@ -5,6 +5,7 @@ Hippocampus crops as the Decathlon lays them out, or a folder of children's ches
 others 2018). The same held-out patients and the same number of steps, whatever the share of the labels.
 """
 
+import argparse
 import csv
 import hashlib
 import json
@@ -39,6 +40,7 @@ from training.recipes.hippocampus import network as hippocampus_network
 from training.tasks.answers import Answerer
 from training.tasks.segmentation import Segmenter
 
+SEEDS = 3
 DRAWN = 120
 """Of the validation cases, at most: what chooses a checkpoint may not cost more than the training."""
 HELD_OUT = "held-out.json"
@@ -82,6 +84,38 @@ class Place:
 
     def compute(self) -> Compute:
         return chosen(Device(self.device), Precision.FLOAT32, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedBench:
+    """What the command line of a bench asks: of so many seeds, so many trainings side by side; or the table of what is kept, alone."""
+
+    place: Place
+    jobs: int
+    seeds: int
+    table: bool
+
+    def begin(self) -> None:
+        """Make the folder, and keep whose the held-out cases are: once, before other processes read the set."""
+        self.place.out.mkdir(parents=True, exist_ok=True)
+        kept_held_out(self.place.bench(), self.place.out)
+
+
+def asked_of(name: str) -> AskedBench:
+    """What was typed behind `python -m bench.NAME`, whose trainings are kept in var/NAME."""
+    parser = argparse.ArgumentParser(prog=f"python -m bench.{name.replace('-', '_')}")
+    parser.add_argument("set", choices=sorted(BENCHES))
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("var") / name)
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--epochs", type=int, help="of each training (default: those of the set)")
+    parser.add_argument("--quick", action="store_true", help="a little of everything: whether it runs")
+    parser.add_argument("--table", action="store_true", help="make the table of what is kept, alone")
+    given = parser.parse_args()
+    place = Place(set=given.set, data=given.data, out=given.out / given.set, device=given.device, epochs=given.epochs, quick=given.quick)
+    return AskedBench(place=place, jobs=given.jobs, seeds=given.seeds, table=given.table)
 
 
 @lru_cache(maxsize=1)
