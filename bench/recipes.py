@@ -25,6 +25,8 @@ from tests.training.made import crops
 from tests.training.made import tiny as tiny_hippocampus
 from tests.training.made_heads import heads
 from tests.training.made_heads import tiny as tiny_restore
+from tests.training.made_lumps import lumps
+from tests.training.made_lumps import tiny as tiny_super_resolution
 from tests.training.made_nodules import tiny as tiny_lung_nodule
 from tests.training.made_outcomes import write_outcomes
 from tests.training.made_outlines import write_outlines
@@ -113,6 +115,7 @@ SMALL = {
         data="10 made CTs with SEG",
         make=lambda folder: {"data": write_studies(folder / "data", 10), "name": "balls", "epochs": 4},
     ),
+    "super-resolution": Small(data="made lumps of tissue", make=_folder(lumps), recipe=tiny_super_resolution),
 }
 
 

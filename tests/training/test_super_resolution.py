@@ -2,44 +2,32 @@
 the levels at which it was ahead."""
 
 import json
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from inference.applications.mr_super_resolution.preparing import profile
 from inference.engines.port import Tiles
 from inference.engines.repository import Repository
+from tests.training.made_lumps import lumps, tiny
 from training import back_projection
-from training.data.cases import as_laid_out
 from training.data.thick_slices import sides, thickened
 from training.errors import UnfitData
 from training.evaluation.restoration import psnr
 from training.export import export
 from training.progress import Silent
 from training.ranks import Ranks
-from training.recipes.super_resolution import LEVELS, PATCH, RECIPE, BetweenSlices, thick
+from training.recipes.super_resolution import LEVELS, PATCH, RECIPE, thick
 from training.tasks.restoration import offered
-
-SHAPE = (30, 34, 32)
-"""(X, Y, Z) voxels of 1 mm."""
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Lumps of tissue: two to learn from, one to choose by, one to test by."""
-    folder = tmp_path_factory.mktemp("lumps")
-    for number, name in enumerate(("train/one", "train/two", "validation/three", "test/four")):
-        lumps = ndimage.gaussian_filter(np.random.default_rng(number).normal(size=SHAPE), 1.5)
-        file = folder / f"{name}.nii.gz"
-        file.parent.mkdir(exist_ok=True)
-        nibabel.save(nibabel.Nifti1Image((600 + 150 * lumps / lumps.std()).astype(np.int16), np.eye(4)), file)
-    return folder
+    """Lumps of tissue."""
+    return lumps(tmp_path_factory.mktemp("lumps"))
 
 
 def test_the_profile_is_as_thick_as_it_is_said_to_be() -> None:
@@ -120,14 +108,7 @@ def test_a_level_is_offered_where_both_leads_are_beyond_chance() -> None:
 
 def test_the_models_entry_says_what_it_is_offered_for(data: Path, tmp_path: Path) -> None:
     """A small network, trained, evaluated and exported: hilum.json has the ranges of the offered levels, and the card tells them."""
-    recipe = replace(
-        RECIPE,
-        sides=as_laid_out(partial(sides, levels=(3, 5))),
-        network=partial(BetweenSlices, 4, 2),
-        levels={level: RECIPE.levels[level] for level in ("3 mm", "5 mm")},
-        schedule=replace(RECIPE.schedule, epochs=1, batch=2),
-        draws=1,
-    )
+    recipe = tiny()
     split, run = recipe.sides(data, 0), tmp_path / "run"
     recipe.fit(split, run, recipe.schedule, Ranks(), Silent())
     found = recipe.evaluate(split, run)

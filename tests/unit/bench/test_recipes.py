@@ -12,8 +12,8 @@ from training.recipes import names, synopses
 
 
 def test_every_recipe_has_a_small_form_or_says_what_it_needs(tmp_path: Path) -> None:
-    """Of breast ultrasound nothing is made; nothing is trained of it, and its row says which images it wants; nor of thick slices."""
-    assert set(names()) - set(SMALL) == {"breast-ultrasound", "super-resolution"}
+    """Of breast ultrasound nothing is made; nothing is trained of it, and its row says which images it wants."""
+    assert set(names()) - set(SMALL) == {"breast-ultrasound"}
     (breast,) = (one for one in synopses() if one.recipe == "breast-ultrasound")
     row = told(breast, tmp_path / "breast")
     assert row.data.startswith("needs: the breast ultrasound images of Al-Dhabyani and others 2020")
