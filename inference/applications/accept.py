@@ -129,6 +129,9 @@ def unfit(accepts: Accepts, volume: Volume) -> list[str]:
     spacing_mm = volume.widest_mm
     if accepts.max_spacing_mm is not None and beyond(spacing_mm, accepts.max_spacing_mm):
         reasons.append(f"voxels are {in_mm(spacing_mm)} apart, at most {accepts.max_spacing_mm:g} mm are taken")
+    apart_mm = volume.apart_mm[0]
+    if accepts.min_apart_mm is not None and beyond(accepts.min_apart_mm, apart_mm):
+        reasons.append(f"slices are {in_mm(apart_mm)} apart, at least {accepts.min_apart_mm:g} mm are needed")
     if thick := too_thick(accepts, volume.thickness_mm):
         reasons.append(thick)
     extents_mm = [count * step for count, step in zip(volume.voxels.shape, volume.spacing_mm, strict=True)]

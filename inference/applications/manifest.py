@@ -145,7 +145,11 @@ def _accepts(accepts: Accepts) -> list[str]:
         problems.append(f"accepts.max_thickness_mm is for slices, and it takes {accepts.takes.value}")
     problems += [
         f"accepts.{name} is for slices, and it takes {accepts.takes.value}"
-        for name, asked in (("max_extents_mm", accepts.max_extents_mm), ("sop_classes", accepts.sop_classes))
+        for name, asked in (
+            ("min_apart_mm", accepts.min_apart_mm),
+            ("max_extents_mm", accepts.max_extents_mm),
+            ("sop_classes", accepts.sop_classes),
+        )
         if asked and not accepts.takes.of_slices
     ]
     problems += _over_time(accepts)
@@ -155,6 +159,7 @@ def _accepts(accepts: Accepts) -> list[str]:
         f"accepts.{name} is {bound:g}, not above 0"
         for name, bound in (
             ("max_spacing_mm", accepts.max_spacing_mm),
+            ("min_apart_mm", accepts.min_apart_mm),
             ("max_thickness_mm", accepts.max_thickness_mm),
             ("min_extent_mm", accepts.min_extent_mm),
             *(("max_extents_mm", side) for side in accepts.max_extents_mm or ()),

@@ -93,10 +93,11 @@ class Accepts:
     """What a series must be before the application looks at it; a series that is not is refused with the reason.
 
     `orientation` ("axial", "coronal", "sagittal") is that of the slices; None takes any. `max_spacing_mm` holds for the largest spacing of
-    the volume, `max_thickness_mm` for SliceThickness where the images state it; a thousandth of a mm more than either is rounding in the
-    files, and taken. `min_extent_mm` holds for the smallest extent, `max_extents_mm` for those to the head, to the back and to the left,
-    in full mm. `sop_classes` are those of the images; () takes any. Above `remark_spacing_mm` the reader is told that volumes are
-    approximate. Headers tell all of this: routing asks it before any pixel is read.
+    the volume, `min_apart_mm` for the least distance between neighbouring slices, `max_thickness_mm` for SliceThickness where the images
+    state it; a thousandth of a mm beyond any of them is rounding in the files, and taken. `min_extent_mm` holds for the smallest extent,
+    `max_extents_mm` for those to the head, to the back and to the left, in full mm. `sop_classes` are those of the images; () takes any.
+    Above `remark_spacing_mm` the reader is told that volumes are approximate. Headers tell all of this: routing asks it before any pixel is
+    read.
     `takes` says what `analyse` is given. `parts` is for series that hold several volumes of one place (times, echoes, b-values), or several
     loops: "refuse" them, analyse "each" on its own, or of a diffusion series the one at b 0 ("b0"). `whole_study` (images only): all series
     of the study that the route matches are one subject, the views of an examination.
@@ -110,6 +111,7 @@ class Accepts:
     modality: tuple[str, ...]
     min_slices: int = 1
     max_spacing_mm: float | None = None
+    min_apart_mm: float | None = None
     max_thickness_mm: float | None = None
     min_extent_mm: float | None = None
     max_extents_mm: tuple[float, float, float] | None = None

@@ -295,6 +295,7 @@ def asks_text(application: Application) -> str:
     asked += [accepts.orientation] if accepts.orientation is not None else []
     asked += [f"at least {accepts.min_slices} slices"] if accepts.takes.of_slices and accepts.min_slices > 1 else []
     asked += [_phases_text(accepts)] if accepts.takes is Takes.PHASES else []
+    asked += [f"slices at least {accepts.min_apart_mm:g} mm apart"] if accepts.min_apart_mm is not None else []
     asked += [f"at most {accepts.max_spacing_mm:g} mm apart"] if accepts.max_spacing_mm is not None else []
     asked += [f"at most {accepts.max_thickness_mm:g} mm thick"] if accepts.max_thickness_mm is not None else []
     asked += [f"{accepts.min_extent_mm:g} mm in every direction"] if accepts.min_extent_mm is not None else []

@@ -5,7 +5,7 @@ import numpy as np
 from pydicom.uid import MRImageStorage
 
 from inference import codes
-from inference.applications.mr_super_resolution.preparing import LEAST_MM, WINDOW, Image, ThickStack, prepare
+from inference.applications.mr_super_resolution.preparing import LEAST_MM, MOST_MM, WINDOW, Image, ThickStack, prepare
 from inference.applications.offered import refuse_not_offered
 from inference.applications.port import Accepts, Application, DerivedOutput, Infer, ModelRef
 from inference.engines.calling import run
@@ -68,7 +68,8 @@ APPLICATION = Application(
     accepts=Accepts(
         modality=("MR",),
         min_slices=6,
-        max_spacing_mm=6.5,
+        max_spacing_mm=MOST_MM,
+        min_apart_mm=LEAST_MM,
         min_extent_mm=30,
         remark_spacing_mm=7.0,
         # of enhanced ones the network knows none
@@ -77,5 +78,5 @@ APPLICATION = Application(
     models=(MODEL,),
     outputs=(DerivedOutput(label=LABEL, derivation=codes.SPATIAL_RESAMPLING),),
     analyse=analyse,
-    expects=Expects(part=BodyPart.HEAD, contrast=Contrast.T1, measured=f"whether slices lie {LEAST_MM:g} mm apart or more"),
+    expects=Expects(part=BodyPart.HEAD, contrast=Contrast.T1, measured="whether slices overlap or leave gaps"),
 )

@@ -87,6 +87,14 @@ def test_a_bound_is_not_missed_by_rounding() -> None:
             check(APPLICATION, volume(spacing_mm=spacing_mm))
 
 
+def test_slices_may_lie_too_near() -> None:
+    """Of an application for thick ones; rounding in the files is taken here, too."""
+    application = replace(APPLICATION, accepts=Accepts(modality=("MR",), min_apart_mm=2.5))
+    assert check(application, volume(spacing_mm=2.4999996)) == ()
+    with pytest.raises(NotAccepted, match=r"slices are 1 mm apart, at least 2\.5 mm are needed"):
+        check(application, volume(spacing_mm=1.0))
+
+
 def test_orientation_is_that_of_the_slices() -> None:
     """Stacked along z: axial; along y: coronal; along x: sagittal. A tilt of 30° changes nothing."""
     assert [slice_orientation(volume(axes=axes)) for axes in ((0, 1, 2), (1, 0, 2), (2, 1, 0))] == ["axial", "coronal", "sagittal"]

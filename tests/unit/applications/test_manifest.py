@@ -103,6 +103,8 @@ def test_an_explanation_explains_an_answer_about_an_image(changed: dict[str, obj
         (Accepts(modality=("CT",), without_prior=True), "accepts.without_prior is for a pair, and it takes volume"),
         (Accepts(modality=("MR",), whole_study=True), "accepts.whole_study is for images, and it takes volume"),
         (Accepts(modality=("DX",), takes=Takes.IMAGES, max_thickness_mm=2), "accepts.max_thickness_mm is for slices, and it takes images"),
+        (Accepts(modality=("DX",), takes=Takes.IMAGES, min_apart_mm=2), "accepts.min_apart_mm is for slices, and it takes images"),
+        (Accepts(modality=("MR",), min_apart_mm=0), "accepts.min_apart_mm is 0, not above 0"),
         (Accepts(modality=("MR",), max_thickness_mm=0), "accepts.max_thickness_mm is 0, not above 0"),
         (Accepts(modality=("DX",), takes=Takes.IMAGES, years=(5, 1)), "accepts.years is 5 to 1: whole years from 0 on"),
     ],

@@ -28,7 +28,7 @@ from tests.unit.flow.mini import APPLICATION
 HEADS = replace(
     APPLICATION,
     name="heads",
-    accepts=Accepts(modality=("MR",), min_slices=8, max_spacing_mm=4, min_extent_mm=30, orientation="axial"),
+    accepts=Accepts(modality=("MR",), min_slices=8, max_spacing_mm=4, min_apart_mm=1.5, min_extent_mm=30, orientation="axial"),
     expects=Expects(part=BodyPart.HEAD, contrast=Contrast.T1),
 )
 
@@ -67,11 +67,12 @@ def _refused(application: Application, files: list[Path]) -> str:
         ({"modality": "CT"}, "modality is CT, not MR"),
         ({"slices": 6, "step_mm": 4}, "6 slices, at least 8 are needed"),
         ({"step_mm": 4.5}, "voxels are 4.5 mm apart"),
+        ({"slices": 31, "step_mm": 1}, "slices are 1 mm apart, at least 1.5 mm are needed"),
         ({"slices": 9}, "at least 30 mm are needed in every direction"),
         ({"EchoTime": "90"}, "the echo time is 90 ms"),
         ({"PatientName": "ACR Phantom"}, "a test object was imaged"),
     ],
-    ids=["fits", "modality", "slices", "spacing", "extent", "contrast", "phantom"],
+    ids=["fits", "modality", "slices", "spacing", "apart", "extent", "contrast", "phantom"],
 )
 def test_what_headers_say_is_what_becomes_of_the_images(made: Mapping[str, object], words: str, tmp_path: Path) -> None:
     """Each bound of the manifest is met by a real file of its own, and both refuse for the same reason, or neither does."""
